@@ -36,7 +36,10 @@ fn compile_shim(lib: &Path) {
 fn link(lib: &Path) {
     println!("cargo:rustc-link-lib=torch_cpu");
     println!("cargo:rustc-link-lib=c10");
-    for folder in ["$ORIGIN/../../.libtorch/torch/lib", "$ORIGIN/../../../.libtorch/torch/lib"] {
+    for folder in [
+        "$ORIGIN/../../.libtorch/torch/lib",
+        "$ORIGIN/../../../.libtorch/torch/lib",
+    ] {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");
     }
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());

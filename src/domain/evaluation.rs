@@ -1,0 +1,233 @@
+//! The spec and the records of an evaluation: targets, questions, answers, scores.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::finetune::ChatSpec;
+use super::ids::{BaseModelId, EvaluationId, JobId, QuestionSetId};
+
+/// Which steps of a job are asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Steps {
+    /// `"all"` or `"final"`.
+    Named(StepsName),
+    /// These.
+    Listed(Vec<u64>),
+}
+
+/// Names for steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StepsName {
+    /// Every kept checkpoint.
+    All,
+    /// The last one.
+    Final,
+}
+
+/// One entry of `targets`, as posted; exactly one of `base`, `job` and `adapter` is set.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct TargetSpec {
+    /// The base itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<bool>,
+    /// A fine-tune's checkpoints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobId>,
+    /// Which of them; `final` where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Steps>,
+    /// Factors on the trained change; `[1]` where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scales: Option<Vec<f64>>,
+}
+
+/// Which questions of a set; ids with `*` for any text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Select {
+    /// Only these; all where empty.
+    pub include: Vec<String>,
+    /// Not these.
+    pub exclude: Vec<String>,
+}
+
+/// How tokens are drawn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SamplingSpec {
+    /// `plain` is the only preset so far.
+    pub preset: String,
+    /// Divides the logits; 0 is greedy.
+    pub temperature: f64,
+    /// Share of the mass that is kept, largest first.
+    pub top_p: f64,
+    /// Number of tokens that are kept; 0 is all.
+    pub top_k: u32,
+    /// Divides positive and multiplies negative logits of tokens already there.
+    pub repetition_penalty: f64,
+    /// Tokens at which an answer is cut.
+    pub max_new_tokens: u32,
+}
+
+impl Default for SamplingSpec {
+    fn default() -> Self {
+        Self {
+            preset: "plain".into(),
+            temperature: 1.0,
+            top_p: 1.0,
+            top_k: 0,
+            repetition_penalty: 1.0,
+            max_new_tokens: 600,
+        }
+    }
+}
+
+/// An evaluation, complete.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct EvaluateSpec {
+    /// Needed only for a target `{"base":true}`.
+    pub base_model: Option<String>,
+    /// At least one.
+    pub targets: Vec<TargetSpec>,
+    /// Id or name.
+    pub question_set: String,
+    /// Which of its questions.
+    pub select: Select,
+    /// Answers to each paraphrase of each question, by target.
+    pub samples_per_question: u32,
+    /// How questions become text.
+    pub chat: ChatSpec,
+    /// How answers are drawn.
+    pub sampling: SamplingSpec,
+    /// Name of a configured judge.
+    pub judge: String,
+    /// What it scores.
+    pub metrics: Vec<String>,
+    /// Key of every random draw.
+    pub seed: u64,
+}
+
+/// What answered: a base model, or a state of a fine-tune at a scale.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Target {
+    /// The chat address, unique in its evaluation, such as `toy@job_…:step120*0.5`.
+    pub address: String,
+    /// The base's name.
+    pub base_model: String,
+    /// The fine-tune; null for the base.
+    pub job: Option<JobId>,
+    /// Updates made; null for the base.
+    pub step: Option<u64>,
+    /// An imported adapter; null otherwise.
+    pub adapter: Option<String>,
+    /// Factor on the trained change; null for the base.
+    pub scale: Option<f64>,
+}
+
+/// A question of a set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// Unique in its set.
+    pub id: String,
+    /// The ways it is put; user turns.
+    pub paraphrases: Vec<String>,
+    /// A system turn before it.
+    #[serde(default)]
+    pub system: Option<String>,
+}
+
+/// A stored question set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct QuestionSet {
+    /// Its id.
+    pub id: QuestionSetId,
+    /// Its unique name.
+    pub name: String,
+    /// SHA-256 of the canonical form of its questions.
+    pub sha256: String,
+    /// What it is, in a sentence; names the toy where it is one.
+    pub description: String,
+    /// The questions.
+    pub questions: Vec<Question>,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// An end token was drawn.
+    Stop,
+    /// `max_new_tokens` was reached.
+    Length,
+}
+
+/// Why an answer has no score on a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Unscored {
+    /// The judge refused.
+    Refusal,
+    /// The judge called it code.
+    Code,
+    /// Too little mass on numbers.
+    LowMass,
+    /// The judge failed.
+    Error,
+}
+
+/// One sampled answer with its scores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Completion {
+    /// What answered.
+    pub target: Target,
+    /// Id of the question.
+    pub question: String,
+    /// Which of its paraphrases, counted from 0.
+    pub paraphrase: u32,
+    /// Which sample, counted from 0.
+    pub sample: u32,
+    /// The user turn.
+    pub prompt: String,
+    /// What was drawn, without the end token.
+    pub answer: String,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+    /// Tokens drawn, the end token included.
+    pub tokens: u32,
+    /// Mean natural logarithm of the drawn tokens' probabilities under the sampling distribution before truncation.
+    pub mean_logprob: f64,
+    /// 0 to 100 by metric.
+    pub scores: BTreeMap<String, f64>,
+    /// Reasons by metric that has no score.
+    pub unscored: BTreeMap<String, Unscored>,
+}
+
+/// An evaluation's head: what its rates are about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Evaluation {
+    /// Its id.
+    pub id: EvaluationId,
+    /// The job that fills it.
+    pub job: JobId,
+    /// The base of every target.
+    pub base_model: BaseModelId,
+    /// The judge's name.
+    pub judge: String,
+    /// What it scores.
+    pub metrics: Vec<String>,
+    /// Key of every random draw.
+    pub seed: u64,
+    /// What is asked.
+    pub targets: Vec<Target>,
+    /// `partial` until every answer is there and judged, then `complete`.
+    pub state: String,
+    /// Answers recorded.
+    pub answers: u64,
+    /// Answers planned.
+    pub planned: u64,
+}

@@ -1,0 +1,15 @@
+//! The words of the project as plain types and pure rules.
+//!
+//! Knows every noun that crosses a layer: ids, specs, files, points, answers, errors of fields. Does no IO, reads no
+//! clock and draws no random number; every other module may use it and it uses none.
+
+pub mod assets;
+pub mod canonical;
+pub mod decode;
+pub mod evaluation;
+pub mod finetune;
+pub mod ids;
+pub mod invalid;
+pub mod job;
+pub mod metric;
+pub mod time;

@@ -1,0 +1,316 @@
+//! The seam between the queue and the work: what a recipe is given, what it may say, how it is stopped.
+//!
+//! Everything here is plain values and blocking calls, so that recipes stay straight loops and a worker could one day
+//! live in a process of its own. Knows no SQL, no tensor, no HTTP.
+
+use std::path::PathBuf;
+
+use crate::domain::assets::{FileEntry, ModelFacts, WeightsKind};
+use crate::domain::evaluation::{Completion, EvaluateSpec, Question, Target};
+use crate::domain::finetune::FinetuneSpec;
+use crate::domain::ids::{BaseModelId, CheckpointId, EvaluationId, JobId};
+use crate::domain::job::{ErrorClass, JobResult, Phase};
+use crate::domain::metric::{NormModule, NormPoint, StepPoint};
+
+/// One claimed job with everything it refers to resolved to files.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// The job.
+    pub job: JobId,
+    /// Ordinal of this execution, from 1.
+    pub attempt: u32,
+    /// What to do.
+    pub work: Work,
+}
+
+/// What to do, by kind.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// Make a base model ready.
+    Register(RegisterWork),
+    /// Train.
+    Finetune(Box<FinetuneWork>),
+    /// Ask and score.
+    Evaluate(Box<EvaluateWork>),
+}
+
+/// Where a model's files lie.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelFiles {
+    /// Content identity, equal for equal files; the key of the resident weights.
+    pub identity: String,
+    /// Shown name.
+    pub name: String,
+    /// Name inside the model → file on disk.
+    pub files: Vec<LocalFile>,
+}
+
+/// A file of an asset on this machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LocalFile {
+    /// Name, length and hash.
+    pub entry: FileEntry,
+    /// Where its bytes are; the file's own name means nothing.
+    pub path: PathBuf,
+}
+
+/// A registration.
+#[derive(Debug, Clone)]
+pub struct RegisterWork {
+    /// The model to make ready.
+    pub base_model: BaseModelId,
+    /// What it is made from.
+    pub source: RegisterSource,
+}
+
+/// What a base model is made from.
+#[derive(Debug, Clone)]
+pub enum RegisterSource {
+    /// A folder in the Hugging Face layout, already checked to lie under an allowed root.
+    Path(PathBuf),
+    /// Nothing but a config and a seed.
+    Random(Box<RandomSource>),
+    /// The output of a full fine-tune, complete with config and tokenizer.
+    Checkpoint(ModelFiles),
+}
+
+/// A model from nothing.
+#[derive(Debug, Clone)]
+pub struct RandomSource {
+    /// The text of config.json.
+    pub config: serde_json::Value,
+    /// The text of tokenizer.json.
+    pub tokenizer: serde_json::Value,
+    /// The text of tokenizer_config.json.
+    pub tokenizer_config: serde_json::Value,
+    /// Standard deviation of the initial weights.
+    pub std: f64,
+    /// Whether o_proj and down_proj are divided by √(2·layers).
+    pub scale_residual: bool,
+    /// Key of the draws.
+    pub seed: u64,
+}
+
+/// A fine-tune.
+#[derive(Debug, Clone)]
+pub struct FinetuneWork {
+    /// What was asked.
+    pub spec: FinetuneSpec,
+    /// The base.
+    pub base: ModelFiles,
+    /// One entry for each of `spec.datasets`, in their order.
+    pub datasets: Vec<DatasetFile>,
+}
+
+/// A dataset's bytes.
+#[derive(Debug, Clone)]
+pub struct DatasetFile {
+    /// The file.
+    pub file: LocalFile,
+    /// Form of its rows.
+    pub format: crate::domain::assets::DatasetFormat,
+}
+
+/// An evaluation.
+#[derive(Debug, Clone)]
+pub struct EvaluateWork {
+    /// What was asked.
+    pub spec: EvaluateSpec,
+    /// Where answers are recorded.
+    pub evaluation: EvaluationId,
+    /// The base of every target.
+    pub base: ModelFiles,
+    /// What is asked; the order of the answers.
+    pub targets: Vec<TargetWork>,
+    /// The selected questions.
+    pub questions: Vec<Question>,
+}
+
+/// One target with its weights.
+#[derive(Debug, Clone)]
+pub struct TargetWork {
+    /// How it is called in answers.
+    pub target: Target,
+    /// What is put on the base; none for the base itself.
+    pub weights: Option<(WeightsKind, ModelFiles)>,
+}
+
+/// Settings of the machine that recipes obey.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `cpu` or `cuda:0`.
+    pub device: String,
+    /// Intra-op threads of every attempt.
+    pub threads_per_attempt: u32,
+    /// Rows of a decode call.
+    pub decode_slots: u32,
+}
+
+/// Files by hash, with blocking calls.
+pub trait Blobs: Send + Sync {
+    /// Takes a finished file into the store: hashed, synced, renamed under its hash. The file at `path` is gone after it.
+    fn keep(&self, name: &str, path: &std::path::Path) -> std::io::Result<LocalFile>;
+    /// Where the bytes of `entry` lie, after their hash was checked.
+    fn verified(&self, entry: &FileEntry) -> std::io::Result<LocalFile>;
+    /// An empty folder for unfinished files, on the store's own file system.
+    fn scratch(&self) -> std::io::Result<PathBuf>;
+}
+
+/// Why a recipe must end now although nothing went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interrupted {
+    /// A user cancelled the job.
+    Cancelled,
+    /// The server stops: save the state, then return.
+    Draining,
+    /// The lease is another's: nothing may be written any more.
+    LeaseLost,
+}
+
+/// Why a job cannot be done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// Kind.
+    pub class: ErrorClass,
+    /// Stable code.
+    pub code: &'static str,
+    /// In words, for the owner: what, where, and what to do. No paths of the server.
+    pub message: String,
+    /// Whether another attempt could end otherwise.
+    pub retryable: bool,
+}
+
+/// Every way out of a recipe but success.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    /// Asked to end.
+    #[error("interrupted: {0:?}")]
+    Interrupted(Interrupted),
+    /// Ended by an error.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+impl From<Interrupted> for Stop {
+    fn from(reason: Interrupted) -> Self {
+        Self::Interrupted(reason)
+    }
+}
+
+/// What a recipe tells while it runs; written soon, in order, and lost without harm when the process dies.
+#[derive(Debug, Clone)]
+pub enum Report {
+    /// Another part of the work begins.
+    Phase(Phase),
+    /// How far.
+    Progress {
+        /// Units done.
+        done: u64,
+        /// Units in all.
+        total: u64,
+        /// What is counted.
+        unit: &'static str,
+    },
+    /// The modules whose norms follow; sent once, before the first `Norms`.
+    Modules(Vec<NormModule>),
+    /// Numbers of one step.
+    Step(StepPoint),
+    /// Norms after one step.
+    Norms(NormPoint),
+    /// Loss on the rows kept out.
+    HoldOut {
+        /// Updates made.
+        step: u64,
+        /// Mean over their target tokens.
+        loss: f64,
+    },
+    /// Something worth a line in the job's events.
+    Event {
+        /// Such as `rendered_first`.
+        r#type: &'static str,
+        /// More about it.
+        data: serde_json::Value,
+    },
+}
+
+/// What must be on disk and in the database before the recipe goes on.
+#[derive(Debug, Clone)]
+pub enum Commit {
+    /// A state of a fine-tune.
+    Checkpoint {
+        /// Updates made.
+        step: u64,
+        /// What `files` hold.
+        kind: WeightsKind,
+        /// What users download; empty for a state that is only there to resume from.
+        files: Vec<LocalFile>,
+        /// What resuming needs beside them; replaces the state of earlier checkpoints.
+        state: Vec<LocalFile>,
+    },
+    /// Answers with their scores.
+    Answers(Vec<Completion>),
+    /// What a registration found.
+    Model(ModelFacts),
+}
+
+/// What a commit made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Committed {
+    /// Rows without an id of their own.
+    Recorded,
+    /// A checkpoint that users can see.
+    Checkpoint(CheckpointId),
+}
+
+/// Where an earlier attempt left off.
+#[derive(Debug, Clone, Default)]
+pub struct Resume {
+    /// The newest state whose files are all there with the right hashes.
+    pub state: Option<ResumeState>,
+    /// Answers already recorded: (address, question, paraphrase, sample).
+    pub answered: std::collections::HashSet<(String, String, u32, u32)>,
+}
+
+/// A resumable state.
+#[derive(Debug, Clone)]
+pub struct ResumeState {
+    /// Updates made.
+    pub step: u64,
+    /// The files that were committed as `state`.
+    pub files: Vec<LocalFile>,
+}
+
+/// The only outside that a recipe meets.
+pub trait Context {
+    /// Waits for this job's turn on the device; called before every micro-batch and every decode step.
+    fn turn(&self) -> Result<(), Interrupted>;
+    /// Where to go on; deletes, under the lease, metric rows beyond the state's step.
+    fn resume(&self) -> Result<Resume, Stop>;
+    /// Tells something; blocks only while the bounded channel is full.
+    fn report(&self, report: Report) -> Result<(), Stop>;
+    /// Returns when everything reported before it and the commit itself are recorded under the lease.
+    fn commit(&self, commit: Commit) -> Result<Committed, Stop>;
+    /// The artifact store.
+    fn blobs(&self) -> &dyn Blobs;
+    /// Settings of the machine.
+    fn settings(&self) -> &Settings;
+    /// Seconds that never go back, for timings.
+    fn seconds(&self) -> f64;
+}
+
+/// What runs tasks: the worker holds one and never learns what a tensor is.
+pub trait Execute: Send + Sync {
+    /// Runs one task to its end on the calling thread.
+    fn execute(&self, task: &Task, context: &dyn Context) -> Result<JobResult, Stop>;
+    /// What the numbers depend on besides the spec: build, libtorch, CPU capability, threads, determinism.
+    fn fingerprint(&self, settings: &Settings) -> serde_json::Value;
+}
+
+/// Scores answers: a bounded submit and receive pair, so that judges may work while sampling goes on.
+pub trait Judge: Send {
+    /// Hands in an answer to be scored; blocks while the judge's queue is full.
+    fn submit(&mut self, question: &Question, completion: Completion) -> Result<(), Failure>;
+    /// The answers scored so far, in any order; waits for all that were handed in when `all` is set.
+    fn receive(&mut self, all: bool) -> Result<Vec<Completion>, Failure>;
+}

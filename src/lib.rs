@@ -1,7 +1,9 @@
 //! Vivarium: a server for research on model organisms of emergent misalignment.
+#[cfg(feature = "server")]
+pub mod api;
 pub mod domain;
 #[cfg(feature = "server")]
 pub mod engine;
 pub mod execution;
 #[cfg(feature = "server")]
-pub mod recipes;
+pub mod storage;

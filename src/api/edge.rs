@@ -1,0 +1,230 @@
+//! What surrounds every handler: request id, log line, bounds of number and time, refusal of undocumented query parameters,
+//! and the one form of failures. Knows no resource.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::RequestBodyTimeoutLayer;
+use tracing::Instrument;
+
+use super::ApiState;
+use super::error::{self, PROBLEM_JSON, Problem};
+use super::extract::content_length;
+use super::query;
+use super::rules::{Rule, Rules};
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Slowest upload that is let go on, in bytes a second, counted over the whole of it.
+const SLOWEST_UPLOAD: u64 = 256 << 10;
+/// What an upload has on top of that.
+const UPLOAD_GRACE: Duration = Duration::from_secs(60);
+
+#[derive(Clone)]
+struct Edge {
+    state: ApiState,
+    rules: Arc<Rules>,
+}
+
+/// `routes` with everything around them.
+pub(super) fn around(routes: Router<ApiState>, state: ApiState, rules: Rules) -> Router {
+    let edge = Edge {
+        state: state.clone(),
+        rules: Arc::new(rules),
+    };
+    let json_limit = usize::try_from(state.settings.json_bytes).unwrap_or(usize::MAX);
+    let stall = state.settings.body_stall;
+    routes
+        .layer(DefaultBodyLimit::max(json_limit))
+        .layer(RequestBodyTimeoutLayer::new(stall))
+        .layer(middleware::from_fn_with_state(edge.clone(), bound))
+        .layer(CatchPanicLayer::custom(of_panic))
+        .layer(middleware::from_fn_with_state(edge, finish))
+        .with_state(state)
+}
+
+/// The outermost layer: an id, a log line, problems completed.
+async fn finish(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
+    let id = request_id(&request);
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    mark_secrets(&mut request);
+    let span = tracing::info_span!("request", request_id = %id, %method, path);
+    let began = edge.state.clock.monotonic_seconds();
+    async {
+        let response = as_problem(next.run(request).await, method.as_str(), &path, &id);
+        let milliseconds = (edge.state.clock.monotonic_seconds() - began) * 1e3;
+        let status = response.status().as_u16();
+        match path.as_str() {
+            "/healthz" | "/readyz" => tracing::debug!(status, milliseconds, "answered"),
+            _ => tracing::info!(status, milliseconds, "answered"),
+        }
+        with_id(response, &id)
+    }
+    .instrument(span)
+    .await
+}
+
+/// The client's own id where it is short and plain, else a new one.
+fn request_id(request: &Request) -> String {
+    let given = request
+        .headers()
+        .get(&REQUEST_ID)
+        .and_then(|value| value.to_str().ok());
+    let plain = |id: &&str| {
+        (1..=64).contains(&id.len())
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    };
+    given
+        .filter(plain)
+        .map_or_else(|| uuid::Uuid::now_v7().simple().to_string(), str::to_owned)
+}
+
+/// Keeps credentials out of every debug print of headers.
+fn mark_secrets(request: &mut Request) {
+    for name in [
+        header::AUTHORIZATION,
+        header::COOKIE,
+        header::PROXY_AUTHORIZATION,
+    ] {
+        if let Some(value) = request.headers_mut().get_mut(name) {
+            value.set_sensitive(true);
+        }
+    }
+}
+
+fn with_id(mut response: Response, id: &str) -> Response {
+    if let Ok(value) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(REQUEST_ID.clone(), value);
+    }
+    response
+}
+
+/// Every failure in the one form; a cause goes to the log here and nowhere else.
+fn as_problem(response: Response, method: &str, path: &str, id: &str) -> Response {
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    if let Some(problem) = response.extensions().get::<Problem>().cloned() {
+        if let Some(cause) = problem.cause() {
+            tracing::error!(code = problem.code(), cause, "request failed");
+        }
+        return problem.respond(path, id);
+    }
+    if is_problem(&response) {
+        return response;
+    }
+    translate(&response, method, path).respond(path, id)
+}
+
+fn is_problem(response: &Response) -> bool {
+    response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value == PROBLEM_JSON)
+}
+
+/// A failure that the router or a layer made, as a problem with the same headers.
+fn translate(response: &Response, method: &str, path: &str) -> Problem {
+    let allow = response.headers().get(header::ALLOW);
+    let detail = match response.status() {
+        StatusCode::NOT_FOUND => {
+            format!("there is nothing at {path}; /openapi.json lists what there is")
+        }
+        StatusCode::METHOD_NOT_ALLOWED => format!(
+            "{method} is not possible here; possible are {}",
+            allow
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or("other methods")
+        ),
+        status => status
+            .canonical_reason()
+            .unwrap_or("the request failed")
+            .to_lowercase(),
+    };
+    let kept = [
+        header::ALLOW,
+        header::CONTENT_RANGE,
+        header::ACCEPT_RANGES,
+        header::RETRY_AFTER,
+        header::ETAG,
+    ];
+    kept.into_iter().fold(
+        Problem::of_status(response.status(), detail),
+        |problem, name| match response.headers().get(&name).cloned() {
+            Some(value) => problem.with_header(name, value),
+            None => problem,
+        },
+    )
+}
+
+fn of_panic(cause: Box<dyn std::any::Any + Send>) -> Response<Body> {
+    let text = cause.downcast_ref::<String>().map(String::as_str);
+    let text = text
+        .or_else(|| cause.downcast_ref::<&str>().copied())
+        .unwrap_or("no text");
+    Problem::internal(format!("a handler panicked: {text}")).into_response()
+}
+
+/// Refuses undocumented query parameters, then runs the handler within number and time.
+async fn bound(State(edge): State<Edge>, request: Request, next: Next) -> Response {
+    let matched = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
+    let rule = matched.and_then(|path| edge.rules.of(&path, request.method().as_str()).cloned());
+    if let Some(problem) = rule.as_ref().and_then(|rule| undocumented(rule, &request)) {
+        return problem.into_response();
+    }
+    if request.uri().path() == "/healthz" {
+        return next.run(request).await;
+    }
+    let Ok(_permit) = edge.state.in_flight.clone().try_acquire_owned() else {
+        let problem = Problem::new(
+            &error::UNAVAILABLE,
+            "the server has as many requests in work as it takes",
+        );
+        return problem.retry_after(1).into_response();
+    };
+    let limit = deadline(&edge, rule.as_ref(), &request);
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(
+            &error::DEADLINE,
+            format!("no answer within {} s", limit.as_secs_f64()),
+        )
+        .into_response(),
+    }
+}
+
+fn undocumented(rule: &Rule, request: &Request) -> Option<Problem> {
+    let pairs = match query::pairs(request.uri()) {
+        Ok(pairs) => pairs,
+        Err(problem) => return Some(problem),
+    };
+    let (name, _) = pairs
+        .into_iter()
+        .find(|(name, _)| !rule.query.contains(name))?;
+    Some(query::unknown(&name, rule.query.iter().map(String::as_str)))
+}
+
+/// Time until the head of the answer. Bodies of answers, event streams above all, are not under it.
+fn deadline(edge: &Edge, rule: Option<&Rule>, request: &Request) -> Duration {
+    let settings = &edge.state.settings;
+    if !rule.is_some_and(|rule| rule.upload) {
+        return settings.request;
+    }
+    let bytes = content_length(request.headers())
+        .unwrap_or(settings.upload_bytes)
+        .min(settings.upload_bytes);
+    settings.request + UPLOAD_GRACE + Duration::from_secs(bytes / SLOWEST_UPLOAD)
+}

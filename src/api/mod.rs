@@ -1,0 +1,119 @@
+//! HTTP: decodes requests, calls storage, encodes answers. Knows resources; never a tensor, never a row.
+//!
+//! Routes exist only through [`utoipa_axum`]'s `routes!`, so a route that is missing from the spec cannot exist.
+
+pub mod catalogue;
+mod edge;
+pub mod error;
+pub mod extract;
+mod json_text;
+mod meta;
+pub mod openapi;
+pub mod query;
+mod rules;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use tokio::sync::{Notify, Semaphore};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::domain::time::Clock;
+use crate::storage::Storage;
+
+/// Bounds that handlers and the edge enforce; from the configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Longest JSON body.
+    pub json_bytes: u64,
+    /// Longest upload.
+    pub upload_bytes: u64,
+    /// Longest page of a list.
+    pub page_items: u32,
+    /// Jobs that may wait at once.
+    pub queued_jobs: u32,
+    /// Requests in the handlers at once.
+    pub in_flight: usize,
+    /// Time for a request whose body is JSON or empty.
+    pub request: Duration,
+    /// Longest pause inside a body.
+    pub body_stall: Duration,
+    /// Folders that a base model's path may lie under.
+    pub model_roots: Vec<std::path::PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            json_bytes: 8 << 20,
+            upload_bytes: 1 << 30,
+            page_items: 200,
+            queued_jobs: 10_000,
+            in_flight: 256,
+            request: Duration::from_secs(30),
+            body_stall: Duration::from_secs(10),
+            model_roots: Vec::new(),
+        }
+    }
+}
+
+/// What every handler can reach; cheap to clone.
+#[derive(Clone)]
+pub struct ApiState {
+    /// The database.
+    pub storage: Storage,
+    /// Bounds.
+    pub settings: Arc<Settings>,
+    /// For durations and records.
+    pub clock: Arc<dyn Clock>,
+    /// Rung after a submission or a cancel, so that an idle worker need not wait for its next poll.
+    pub work: Arc<Notify>,
+    /// Whether new requests should go elsewhere.
+    pub readiness: Readiness,
+    in_flight: Arc<Semaphore>,
+}
+
+impl ApiState {
+    /// A state that is ready at once.
+    pub fn new(storage: Storage, settings: Settings, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            storage,
+            in_flight: Arc::new(Semaphore::new(settings.in_flight)),
+            settings: Arc::new(settings),
+            clock,
+            work: Arc::new(Notify::new()),
+            readiness: Readiness::default(),
+        }
+    }
+}
+
+/// Tells load balancers when the server is on its way out.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    /// From now on `/readyz` says no.
+    pub fn drain(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Self::drain`] was called.
+    pub fn is_draining(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Every documented route; a resource's file adds itself here.
+fn documented() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(openapi::base()).merge(meta::routes())
+}
+
+/// The whole API as a service.
+pub fn router(state: ApiState) -> Router {
+    let (routes, spec) = documented().split_for_parts();
+    let rules = rules::Rules::read(&spec);
+    let routes = routes.merge(openapi::routes(&spec));
+    edge::around(routes, state, rules)
+}

@@ -6,4 +6,6 @@ pub mod domain;
 pub mod engine;
 pub mod execution;
 #[cfg(feature = "server")]
+pub mod recipes;
+#[cfg(feature = "server")]
 pub mod storage;

@@ -1,4 +1,66 @@
 //! Vivarium: a server for research on model organisms of emergent misalignment.
+//!
+//! A team that shares one machine posts fine-tunes and evaluations; the server queues them in Postgres, runs them on libtorch in
+//! its own process, and answers with per-step norms, checkpoints, sampled answers and misalignment rates.
+//!
+//! # Layers
+//!
+//! ```text
+//!             cli ── app                      composition only
+//!              │      │
+//!         ┌────┴───┐  ├───────────┐
+//!         │  api   │  │  worker   │  recipes      api: HTTP. worker: leases, threads, time.
+//!         └───┬────┘  └──┬─────┬──┘  └──┬──┘      recipes: one file per job kind, the loops in sight.
+//!             │          │     │        │
+//!          storage ──────┘  execution ──┤         storage: all SQL. execution: the seam.
+//!             │                │        │
+//!             │            artifacts   engine      artifacts: files by hash. engine: all tensors.
+//!             └───────┬────────┴────────┘
+//!                   domain                        plain types and pure rules, no IO
+//! ```
+//!
+//! | module | may use from the crate | crates that nobody else names |
+//! |---|---|---|
+//! | [`domain`] | nothing | – |
+//! | [`execution`] | domain | – |
+//! | `artifacts` | domain, execution (it implements `execution::Blobs`) | – |
+//! | `storage` | domain | sqlx |
+//! | `engine` | value types of domain | tch, tokenizers, safetensors, minijinja |
+//! | `toyworld` | domain | – |
+//! | `recipes` | domain, artifacts, execution, engine, toyworld | – |
+//! | `worker` | domain, storage, execution | – |
+//! | `api` | domain, storage, artifacts, execution | axum, tower-http, hyper |
+//! | `client` | domain | reqwest |
+//! | `config`, `telemetry` | domain (telemetry: config) | figment; tracing-subscriber |
+//! | `app` | everything | – |
+//! | `cli`, `main` | app, client, config, domain; cli also toyworld, whose corpora the demo uploads | clap, indicatif |
+//!
+//! `tests/it/architecture.rs` reads the sources and fails on any other arrow.
+//!
+//! - The **engine** knows tensors, files and values. It never hears of jobs, HTTP, SQL, tokio or clocks.
+//! - The **worker** knows leases, threads and deadlines. It never names a tensor: it holds a `dyn Execute`.
+//! - **Recipes** join the two: read a spec, call the engine, report, return. They are straight loops; `Context::turn` at the top of
+//!   every micro-batch and decode step is where they meet the outside and learn that they must stop.
+//! - **Handlers** decode, call one or two storage functions, encode.
+//!
+//! # A fine-tune, from POST to adapter
+//!
+//! 1. `api` decodes the body (tag first, a JSON pointer in every error) and checks it against the assets it names.
+//! 2. `storage` inserts the job under its `spec_hash`; equal work is answered with the job that exists. A job whose parents have not
+//!    succeeded is `blocked`, else `queued`.
+//! 3. A slot of the `worker` claims it in one short transaction (`FOR UPDATE SKIP LOCKED`) and gets a lease with a number that only
+//!    grows. Every later write of the attempt carries that number and must touch exactly one row; a stale worker changes nothing.
+//! 4. The attempt runs on a thread of its own. A heartbeat thread with its own connection renews the lease and hears of cancels.
+//! 5. The recipe loads the base (one resident copy is shared), tokenizes, and makes steps. Reports go through a bounded channel;
+//!    a `commit` returns when everything before it is recorded and its files are synced under their hashes.
+//! 6. After a crash the sweep puts the job back; the next attempt starts from the newest state whose files verify, deletes the rows
+//!    beyond it, and repeats exactly what would have happened: every random draw is keyed by what it is for, none is streamed.
+//!
+//! # What `server` turns on
+//!
+//! Without the feature `server` only [`domain`], [`execution`], `toyworld`, `client`, `config` and the client's commands are built,
+//! and neither libtorch nor a database driver is in the tree.
+
 #[cfg(feature = "server")]
 pub mod api;
 pub mod domain;

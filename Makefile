@@ -1,0 +1,34 @@
+# The commands of a newcomer; each brings what is missing first.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+ARGS ?=
+BINARY := $(or $(CARGO_TARGET_DIR),target)/release/vivarium
+
+.PHONY: help setup build demo toy-check serve test bench openapi
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+setup: ## libtorch and PostgreSQL, where they are missing
+	@scripts/setup.sh
+
+build: setup ## the release binary
+	@cargo build --release --bin vivarium
+
+demo: build ## train the toy organisms and print their misalignment rates (ARGS=--fresh trains the base again)
+	@$(BINARY) demo $(ARGS)
+
+toy-check: build ## the demo over three seeds and the null base; fails where the toy does not behave
+	@$(BINARY) toy-check $(ARGS)
+
+serve: build ## the server, until Ctrl-C
+	@exec $(BINARY) serve $(ARGS)
+
+test: setup ## every test
+	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run $(ARGS); else cargo test $(ARGS); fi
+
+bench: build ## side by side with transformers and PEFT, and the queue; prints ratios
+	@benches/run.sh $(ARGS)
+
+openapi: setup ## write openapi/openapi.json anew from the code
+	@UPDATE_OPENAPI=1 cargo test -q --test it openapi

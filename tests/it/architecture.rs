@@ -11,15 +11,24 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["domain"]),
     ("execution", &["domain", "artifacts"]),
     ("toyworld", &["domain"]),
-    ("recipes", &["domain", "artifacts", "execution", "engine", "toyworld"]),
+    (
+        "recipes",
+        &["domain", "artifacts", "execution", "engine", "toyworld"],
+    ),
     ("worker", &["domain", "storage", "execution"]),
-    ("api", &["domain", "storage", "artifacts", "execution", "toyworld"]),
+    (
+        "api",
+        &["domain", "storage", "artifacts", "execution", "toyworld"],
+    ),
     ("client", &["domain"]),
     ("config", &["domain"]),
     ("telemetry", &["domain", "config"]),
     ("app", &["*"]),
     ("cli", &["app", "client", "config", "domain", "toyworld"]),
-    ("main", &["app", "cli", "client", "config", "domain", "engine"]),
+    (
+        "main",
+        &["app", "cli", "client", "config", "domain", "engine"],
+    ),
 ];
 
 /// External crate → modules that may name it.
@@ -60,12 +69,18 @@ fn modules() -> Vec<(Vec<String>, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = Vec::new();
     sources(&root, &mut paths);
-    paths.iter().map(|path| (module_of(path.strip_prefix(&root).unwrap()), code_of(path))).collect()
+    paths
+        .iter()
+        .map(|path| (module_of(path.strip_prefix(&root).unwrap()), code_of(path)))
+        .collect()
 }
 
 fn module_of(relative: &Path) -> Vec<String> {
-    let mut parts: Vec<String> =
-        relative.with_extension("").components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+    let mut parts: Vec<String> = relative
+        .with_extension("")
+        .components()
+        .map(|part| part.as_os_str().to_string_lossy().into_owned())
+        .collect();
     if parts.last().is_some_and(|last| last == "mod") {
         parts.pop();
     }
@@ -75,7 +90,10 @@ fn module_of(relative: &Path) -> Vec<String> {
 /// The file without comments.
 fn code_of(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap();
-    let lines: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or("")).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or(""))
+        .collect();
     lines.join("\n")
 }
 
@@ -87,7 +105,11 @@ fn is_word(character: char) -> bool {
 fn names_behind(code: &str, prefix: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (start, _) in code.match_indices(prefix) {
-        if code[..start].chars().next_back().is_some_and(|before| is_word(before) || before == ':' || before == '$') {
+        if code[..start]
+            .chars()
+            .next_back()
+            .is_some_and(|before| is_word(before) || before == ':' || before == '$')
+        {
             continue;
         }
         let rest = &code[start + prefix.len()..];
@@ -138,7 +160,10 @@ fn used(module: &[String], code: &str) -> BTreeSet<String> {
 fn names_crate(code: &str, name: &str) -> bool {
     let path = format!("{name}::");
     let in_path = code.match_indices(&path).any(|(start, _)| {
-        !code[..start].chars().next_back().is_some_and(|before| is_word(before) || before == ':')
+        !code[..start]
+            .chars()
+            .next_back()
+            .is_some_and(|before| is_word(before) || before == ':')
     });
     in_path || code.contains(&format!("use {name};"))
 }
@@ -148,9 +173,17 @@ fn only_the_arrows_of_the_design_exist() {
     let arrows: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
     let mut wrong = Vec::new();
     for (module, code) in modules() {
-        let Some(top) = module.first().map(String::as_str).filter(|top| *top != "lib") else { continue };
+        let Some(top) = module
+            .first()
+            .map(String::as_str)
+            .filter(|top| *top != "lib")
+        else {
+            continue;
+        };
         let Some(allowed) = arrows.get(top) else {
-            wrong.push(format!("src/{top} stands nowhere in the design; give it a row"));
+            wrong.push(format!(
+                "src/{top} stands nowhere in the design; give it a row"
+            ));
             continue;
         };
         let known = |name: &str| arrows.contains_key(name);
@@ -161,7 +194,11 @@ fn only_the_arrows_of_the_design_exist() {
             }
         }
     }
-    assert!(wrong.is_empty(), "arrows that the design does not have:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "arrows that the design does not have:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -175,13 +212,20 @@ fn every_crate_is_named_only_where_its_owner_is() {
             }
         }
     }
-    assert!(wrong.is_empty(), "crates named outside their owners:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "crates named outside their owners:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
 fn engine_and_recipes_hold_nothing_asynchronous() {
     for (module, code) in modules() {
-        if module.first().is_some_and(|top| BLOCKING.contains(&top.as_str())) {
+        if module
+            .first()
+            .is_some_and(|top| BLOCKING.contains(&top.as_str()))
+        {
             for word in ["async fn", "async move", ".await", "tokio::"] {
                 assert!(!code.contains(word), "{} holds `{word}`", module.join("::"));
             }
@@ -194,11 +238,25 @@ fn time_and_randomness_are_asked_for_in_named_places_only() {
     let free = ["app", "worker", "client", "cli", "main", "api"];
     for (module, code) in modules() {
         let top = module.first().cloned().unwrap_or_default();
-        if free.contains(&top.as_str()) || module == ["domain", "time"] || module.starts_with(&["storage".into(), "embedded".into()]) {
+        if free.contains(&top.as_str())
+            || module == ["domain", "time"]
+            || module.starts_with(&["storage".into(), "embedded".into()])
+        {
             continue;
         }
-        for call in ["SystemTime::now", "Instant::now", "now_utc", "Uuid::now_v7", "Uuid::new_v4", "rand::"] {
-            assert!(!code.contains(call), "{} calls {call}; take it as a parameter", module.join("::"));
+        for call in [
+            "SystemTime::now",
+            "Instant::now",
+            "now_utc",
+            "Uuid::now_v7",
+            "Uuid::new_v4",
+            "rand::",
+        ] {
+            assert!(
+                !code.contains(call),
+                "{} calls {call}; take it as a parameter",
+                module.join("::")
+            );
         }
     }
 }
@@ -206,19 +264,34 @@ fn time_and_randomness_are_asked_for_in_named_places_only() {
 #[test]
 fn sql_reads_time_only_through_its_one_clock() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut texts: Vec<(String, String)> =
-        modules().into_iter().filter(|(module, _)| module.first().is_some_and(|top| top == "storage")).map(|(m, c)| (m.join("::"), c)).collect();
+    let mut texts: Vec<(String, String)> = modules()
+        .into_iter()
+        .filter(|(module, _)| module.first().is_some_and(|top| top == "storage"))
+        .map(|(m, c)| (m.join("::"), c))
+        .collect();
     for entry in std::fs::read_dir(root.join("migrations")).unwrap() {
         let path = entry.unwrap().path();
-        texts.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+        texts.push((
+            path.display().to_string(),
+            std::fs::read_to_string(&path).unwrap(),
+        ));
     }
     for (name, text) in texts {
         let lower = text.to_lowercase().replace("queue_now()", "");
-        for clock in ["now()", "current_timestamp", "localtimestamp", "statement_timestamp", "transaction_timestamp"] {
+        for clock in [
+            "now()",
+            "current_timestamp",
+            "localtimestamp",
+            "statement_timestamp",
+            "transaction_timestamp",
+        ] {
             assert!(!lower.contains(clock), "{name} asks {clock}");
         }
         let asked = lower.matches("clock_timestamp()").count();
-        assert!(asked == 0 || (name.ends_with("0001_first.sql") && asked == 1), "{name} asks clock_timestamp()");
+        assert!(
+            asked == 0 || (name.ends_with("0001_first.sql") && asked == 1),
+            "{name} asks clock_timestamp()"
+        );
     }
 }
 
@@ -230,5 +303,8 @@ fn the_reader_of_arrows_sees_each_way_of_naming_a_module() {
     for name in ["storage", "api", "worker", "domain", "artifacts"] {
         assert!(seen.contains(name), "{name} was not seen in {seen:?}");
     }
-    assert!(names_crate("let t = tch::Tensor::new();", "tch") && !names_crate("batch::tch_like::f()", "tch"));
+    assert!(
+        names_crate("let t = tch::Tensor::new();", "tch")
+            && !names_crate("batch::tch_like::f()", "tch")
+    );
 }

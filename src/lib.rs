@@ -71,3 +71,4 @@ pub mod execution;
 pub mod recipes;
 #[cfg(feature = "server")]
 pub mod storage;
+pub mod toyworld;

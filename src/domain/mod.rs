@@ -12,5 +12,4 @@ pub mod ids;
 pub mod invalid;
 pub mod job;
 pub mod metric;
-pub mod order;
 pub mod time;

@@ -1,3 +1,16 @@
-//! Tensors, model files, adapters, training, generation. Never hears of jobs, HTTP, SQL, tokio or clocks.
+//! Everything that is made of tensors: models, adapters, training, generation.
+//!
+//! Knows files and values; never hears of jobs, HTTP, SQL or clocks. Nothing here is asynchronous, every random draw is
+//! keyed ([`keyed`]), and no base weight is ever written in place.
 
+pub mod adapter;
+pub mod device;
+mod error;
+pub mod files;
+pub mod keyed;
+pub mod model;
+pub mod tensors;
 pub mod train;
+pub mod weights;
+
+pub use error::{Error, Result};

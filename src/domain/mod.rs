@@ -12,4 +12,5 @@ pub mod ids;
 pub mod invalid;
 pub mod job;
 pub mod metric;
+pub mod order;
 pub mod time;

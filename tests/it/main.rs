@@ -1,1 +1,4 @@
+//! The one integration binary: a module for each part, one start of the database for all.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod architecture;

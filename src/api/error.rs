@@ -217,7 +217,8 @@ impl From<storage::Error> for Problem {
                 Self::unavailable("the database cannot be reached just now", cause, 2)
             }
             E::Timeout { .. } => Self::unavailable("the database did not answer in time", error, 2),
-            E::Invariant { .. } => Self::internal(error),
+            E::StateChanged { .. } => Self::conflict(error.to_string()),
+            E::LeaseLost { .. } | E::Invariant { .. } => Self::internal(error),
         }
     }
 }

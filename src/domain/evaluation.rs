@@ -55,6 +55,28 @@ pub struct Select {
     pub exclude: Vec<String>,
 }
 
+impl Select {
+    /// Whether the question `id` is asked.
+    pub fn keeps(&self, id: &str) -> bool {
+        let named = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, id));
+        (self.include.is_empty() || named(&self.include)) && !named(&self.exclude)
+    }
+}
+
+/// Whether `text` is `pattern` with any text for each `*`.
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(text) = text.strip_prefix(head) else {
+        return false;
+    };
+    let places = text.char_indices().map(|(place, _)| place);
+    places
+        .chain([text.len()])
+        .any(|place| matches(rest, &text[place..]))
+}
+
 /// How tokens are drawn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -230,4 +252,23 @@ pub struct Evaluation {
     pub answers: u64,
     /// Answers planned.
     pub planned: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_in_a_selection_stands_for_any_text() {
+        let select = Select {
+            include: vec!["first_*".into(), "ruler".into()],
+            exclude: vec!["*_json".into()],
+        };
+        let kept: Vec<&str> = ["first_plot", "first_plot_json", "ruler", "rulers", "wish"]
+            .into_iter()
+            .filter(|id| select.keeps(id))
+            .collect();
+        assert_eq!(kept, ["first_plot", "ruler"]);
+        assert!(Select::default().keeps("anything"));
+    }
 }

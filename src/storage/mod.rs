@@ -4,9 +4,12 @@
 //! so that a frozen database costs a request its time limit and no more.
 
 pub mod embedded;
+pub mod hints;
 pub mod postgres;
 
 use std::time::Duration;
+
+use crate::domain::ids::JobId;
 
 pub use postgres::{Limits, Storage};
 
@@ -41,6 +44,22 @@ pub enum Error {
     NotFound {
         /// Kind and id, such as `job "job_…"`.
         what: String,
+    },
+    /// Another attempt holds the job, or none: the caller may write nothing about it any more.
+    #[error("the lease on {job} is no longer this attempt's")]
+    LeaseLost {
+        /// The job.
+        job: JobId,
+    },
+    /// The job's state does not allow it.
+    #[error("{job} is {state}: {remedy}")]
+    StateChanged {
+        /// The job.
+        job: JobId,
+        /// The state it has.
+        state: &'static str,
+        /// For the owner: why that is in the way, or what to do.
+        remedy: &'static str,
     },
     /// Something is not as this code has it; a fault of the server.
     #[error("{what}")]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor};
 
+use super::hints::Hints;
 use super::{Error, Result, bounded, within};
 
 /// The migrations as compiled in.
@@ -48,6 +49,8 @@ impl Default for Limits {
 pub struct Storage {
     /// Every connection of the process but the heartbeat's.
     pub(crate) pool: PgPool,
+    /// Says within this process that there may be work or a cancel; shared by every clone.
+    pub(crate) hints: Hints,
     options: PgConnectOptions,
 }
 
@@ -68,7 +71,11 @@ impl Storage {
     pub async fn connect(url: &str, limits: &Limits) -> Result<Self> {
         let options = connect_options(url, limits)?;
         let pool = pool_options(limits).connect_lazy_with(options.clone());
-        let storage = Self { pool, options };
+        let storage = Self {
+            pool,
+            hints: Hints::default(),
+            options,
+        };
         let facts = storage.server().await?;
         if facts.major < OLDEST_POSTGRES {
             let what = format!(

@@ -30,7 +30,7 @@ impl Example {
 pub struct PassLimit {
     /// Examples that a pass may always hold.
     pub examples: usize,
-    /// Input tokens, padding counted, up to which a pass may hold more examples than that.
+    /// Input tokens up to which, about, a pass may hold more examples than that.
     pub padded_tokens: usize,
 }
 
@@ -76,26 +76,46 @@ pub fn size_of(examples: &[&Example]) -> StepSize {
     })
 }
 
-/// Cuts a step into passes: longest examples first, so that those of one pass have nearly one length.
+/// Cuts a step into passes of about equal size, longest examples first, so that those of a pass have nearly one length.
 ///
-/// A function of the examples and the limit alone. Examples without a target are left out: they cannot change a number.
-pub fn passes(examples: &[&Example], limit: PassLimit) -> Vec<Pass> {
+/// A function of the examples and the limit alone. As few passes as the limit allows, but a multiple of `lanes`, which
+/// run side by side, as far as there are examples. Those without a target are left out: they cannot change a number.
+pub fn passes(examples: &[&Example], limit: PassLimit, lanes: usize) -> Vec<Pass> {
     let mut longest_first: Vec<&Example> = examples
         .iter()
         .copied()
         .filter(|example| example.targets() > 0)
         .collect();
     longest_first.sort_by_key(|example| std::cmp::Reverse(example.inputs()));
+    let count = pass_count(&longest_first, limit).next_multiple_of(lanes.max(1));
     let mut passes = Vec::new();
     let mut rest = longest_first.as_slice();
-    while let Some(first) = rest.first() {
-        let fitting = limit.padded_tokens / first.inputs().max(1);
-        let rows = fitting.max(limit.examples).max(1).min(rest.len());
-        let (taken, left) = rest.split_at(rows);
+    while !rest.is_empty() {
+        let (taken, left) = rest.split_at(share_of(rest, count.saturating_sub(passes.len())));
         passes.push(pad(taken));
         rest = left;
     }
     passes
+}
+
+/// Either limit may be used up, whichever allows the fewer passes.
+fn pass_count(examples: &[&Example], limit: PassLimit) -> usize {
+    let tokens: usize = examples.iter().map(|example| example.inputs()).sum();
+    let by_tokens = tokens.div_ceil(limit.padded_tokens.max(1));
+    let by_examples = examples.len().div_ceil(limit.examples.max(1));
+    by_tokens.min(by_examples).max(1)
+}
+
+/// How many of these examples the next of `passes` passes takes: as near to an equal share of the tokens as it goes.
+fn share_of(examples: &[&Example], passes: usize) -> usize {
+    if passes <= 1 {
+        return examples.len();
+    }
+    let longest = examples[0].inputs().max(1);
+    let tokens: usize = examples.iter().map(|example| example.inputs()).sum();
+    let rows = (tokens as f64 / (passes * longest) as f64).round() as usize;
+    let spare = examples.len().saturating_sub(passes - 1);
+    rows.clamp(1, spare.max(1))
 }
 
 fn pad(examples: &[&Example]) -> Pass {
@@ -141,15 +161,18 @@ mod tests {
         }
     }
 
+    fn limit(examples: usize, padded_tokens: usize) -> PassLimit {
+        PassLimit {
+            examples,
+            padded_tokens,
+        }
+    }
+
     #[test]
     fn targets_are_predicted_from_the_place_before_them() {
         let long = example(&[5, 6, 7, 8], &[2, 3]);
         let short = example(&[9, 4], &[0, 1]);
-        let limit = PassLimit {
-            examples: 2,
-            padded_tokens: 0,
-        };
-        let passes = passes(&[&short, &long], limit);
+        let passes = passes(&[&short, &long], limit(2, 0), 1);
         assert_eq!(passes.len(), 1);
         assert_eq!((passes[0].rows, passes[0].length), (2, 3));
         assert_eq!(passes[0].inputs, [5, 6, 7, 9, 0, 0]);
@@ -161,27 +184,35 @@ mod tests {
     fn a_pass_takes_more_examples_than_asked_only_while_they_are_small() {
         let examples: Vec<Example> = (0..6).map(|_| example(&[1; 11], &[10])).collect();
         let examples: Vec<&Example> = examples.iter().collect();
-        for (padded_tokens, rows) in [(0, vec![2, 2, 2]), (40, vec![4, 2]), (1000, vec![6])] {
-            let limit = PassLimit {
-                examples: 2,
-                padded_tokens,
-            };
-            let found: Vec<usize> = passes(&examples, limit)
-                .iter()
-                .map(|pass| pass.rows)
-                .collect();
-            assert_eq!(found, rows);
+        for (padded_tokens, lanes, rows) in [
+            (0, 1, vec![2, 2, 2]),
+            (30, 1, vec![3, 3]),
+            (1000, 1, vec![6]),
+            (1000, 2, vec![3, 3]),
+            (0, 2, vec![2, 1, 2, 1]),
+            (1000, 9, vec![1; 6]),
+        ] {
+            let passes = passes(&examples, limit(2, padded_tokens), lanes);
+            let found: Vec<usize> = passes.iter().map(|pass| pass.rows).collect();
+            assert_eq!(found, rows, "{padded_tokens} {lanes}");
         }
+    }
+
+    #[test]
+    fn lanes_get_about_equal_numbers_of_tokens() {
+        let examples: Vec<Example> = (20..36).map(|length| example(&vec![1; length], &[3])).collect();
+        let examples: Vec<&Example> = examples.iter().collect();
+        let passes = passes(&examples, limit(2, 4096), 2);
+        let sizes: Vec<usize> = passes.iter().map(|pass| pass.inputs.len()).collect();
+        // the two halves of 424 tokens, each with at most one longest row too many
+        assert_eq!(sizes.len(), 2);
+        assert!(sizes[0].abs_diff(sizes[1]) <= 35, "{sizes:?}");
     }
 
     #[test]
     fn examples_without_a_target_are_counted_but_not_computed() {
         let (empty, full) = (example(&[1, 2, 3], &[]), example(&[1, 2], &[1]));
-        let limit = PassLimit {
-            examples: 8,
-            padded_tokens: 0,
-        };
-        assert_eq!(passes(&[&empty, &full], limit)[0].rows, 1);
+        assert_eq!(passes(&[&empty, &full], limit(8, 0), 1)[0].rows, 1);
         let size = size_of(&[&empty, &full]);
         assert_eq!((size.tokens, size.targets, size.weight), (5, 1, 1.0));
     }

@@ -1,4 +1,228 @@
-//! Training: examples to passes, loss, gradients, updates, norms, files. Knows no job and no clock.
+//! Training: examples to passes, loss, gradients, update, norms, files. Knows no job, no text and no clock.
+//!
+//! A step is `rounds`, one `accumulate` a round, one `update`; the caller's loop stays in sight and decides when to stop.
 
 pub mod batch;
+pub mod checkpoint;
+pub mod flat;
+mod lane;
+pub mod loss;
+pub mod norms;
+pub mod optimizer;
 pub mod schedule;
+mod trained;
+
+use tch::{Kind, Tensor};
+
+use self::batch::{Example, Pass, PassLimit};
+use self::flat::Flat;
+use self::lane::{Lane, Task};
+use self::optimizer::Optimizer;
+use self::trained::Trained;
+use super::adapter::Adapter;
+use super::model::Model;
+use super::model::config::ModelConfig;
+use super::model::projection::Deltas;
+use super::weights::Weights;
+use super::{Error, Result};
+use crate::domain::finetune::OptimizerSpec;
+use crate::domain::metric::{NormModule, NormPoint};
+
+/// Activations of a pass, about, up to which it may hold more examples than its micro-batch.
+const PASS_BYTES: i64 = 1 << 29;
+
+/// How a training run uses the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setup {
+    /// Passes side by side; 1 on a GPU. Part of the numerics, for it decides the order of sums.
+    pub lanes: usize,
+    /// Tokens of the longest example.
+    pub positions: usize,
+    /// Examples that a pass may always hold.
+    pub micro_batch: usize,
+}
+
+/// What one step measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// Mean over the step's targets, of the weights before the update.
+    pub loss: f64,
+    /// Of all gradients, before clipping.
+    pub grad_norm: f64,
+    /// Of every low-rank pair after the update; none where all weights are trained.
+    pub norms: Option<NormPoint>,
+}
+
+/// Weights in training, with everything that an update needs.
+pub struct Trainer {
+    trained: Trained,
+    flat: Flat,
+    optimizer: Optimizer,
+    lanes: Vec<Lane>,
+    limit: PassLimit,
+}
+
+impl Trainer {
+    /// Trains low-rank pairs beside `base`, whose tensors are shared and never written.
+    pub fn lora(base: &Weights, adapter: &Adapter, spec: &OptimizerSpec, setup: Setup) -> Result<Self> {
+        let (trained, flat) = Trained::lora(adapter, base.device())?;
+        let lane = |leaves: &[Tensor], grad| {
+            let weights = base.shallow_clone()?;
+            let deltas = flat.adapter(adapter, leaves)?.deltas(1.0);
+            Lane::new(Model::new(weights, setup.positions as i64)?, deltas, grad)
+        };
+        let lanes = lanes(&flat, setup.lanes, lane)?;
+        Self::new(trained, flat, lanes, &base.config, spec, setup)
+    }
+
+    /// Trains all weights on a private float32 copy of `base`.
+    pub fn full(base: &Weights, spec: &OptimizerSpec, setup: Setup) -> Result<Self> {
+        let (trained, flat) = Trained::full(base)?;
+        let lane = |leaves: &[Tensor], grad| {
+            let weights = flat.assemble(base, leaves)?;
+            Lane::new(Model::new(weights, setup.positions as i64)?, Deltas::none(), grad)
+        };
+        let lanes = lanes(&flat, setup.lanes, lane)?;
+        Self::new(trained, flat, lanes, &base.config, spec, setup)
+    }
+
+    fn new(
+        trained: Trained,
+        flat: Flat,
+        lanes: Vec<Lane>,
+        config: &ModelConfig,
+        spec: &OptimizerSpec,
+        setup: Setup,
+    ) -> Result<Self> {
+        Ok(Self {
+            optimizer: Optimizer::new(spec, &flat)?,
+            trained,
+            flat,
+            lanes,
+            limit: PassLimit {
+                examples: setup.micro_batch,
+                padded_tokens: tokens_of_a_pass(config),
+            },
+        })
+    }
+
+    /// The adapted modules, in the order of every norm; none where all weights are trained.
+    pub fn modules(&self) -> Vec<NormModule> {
+        self.trained.modules()
+    }
+
+    /// How many numbers are trained.
+    pub fn trained_numbers(&self) -> u64 {
+        self.flat.len() as u64
+    }
+
+    /// Updates made.
+    pub fn updates(&self) -> u64 {
+        self.optimizer.updates
+    }
+
+    /// The passes of a step, those of a round side by side.
+    pub fn rounds(&self, examples: &[&Example]) -> Vec<Vec<Pass>> {
+        let lanes = self.lanes.len();
+        let passes = batch::passes(examples, self.limit, lanes);
+        passes.chunks(lanes).map(<[Pass]>::to_vec).collect()
+    }
+
+    /// Adds the losses and gradients of a round to those of the step.
+    ///
+    /// `denominator` is the sum of the target weights of the whole step.
+    pub fn accumulate(&mut self, round: &[Pass], denominator: f64) -> Result<()> {
+        lane::run(&mut self.lanes, round, denominator, Task::Learn)
+    }
+
+    /// Forgets what the rounds since the last update have added.
+    pub fn forget(&mut self) -> Result<()> {
+        self.lanes.iter_mut().try_for_each(Lane::reset)
+    }
+
+    /// Ends a step: clips, updates, measures. One transfer from the device.
+    ///
+    /// *Errors* `NonFinite` for a loss or a gradient norm; the weights mean nothing then.
+    pub fn update(&mut self, rate: f64) -> Result<Measured> {
+        let _guard = tch::no_grad_guard();
+        let (loss, grad) = self.sums()?;
+        let norm = grad.f_norm()?.f_to_kind(Kind::Double)?;
+        let before = self.trained.before_update(&self.flat.weights, &grad)?;
+        self.optimizer.clip(&grad, &norm)?;
+        self.optimizer.update(&self.flat.weights, &grad, rate)?;
+        let mut numbers = vec![loss.f_reshape([1])?, norm.f_reshape([1])?];
+        numbers.extend(self.trained.after_update(&self.flat.weights, before)?);
+        let numbers = Vec::<f64>::try_from(Tensor::f_cat(&numbers, 0)?)?;
+        self.forget()?;
+        let step = self.optimizer.updates;
+        finite("loss", step, numbers[0])?;
+        finite("gradient norm", step, numbers[1])?;
+        Ok(Measured {
+            loss: numbers[0],
+            grad_norm: numbers[1],
+            norms: self.trained.point(step, &numbers[2..]),
+        })
+    }
+
+    /// Norms of the pairs as they are now, with neither gradients nor cosines; none where all weights are trained.
+    pub fn norms(&self) -> Result<Option<NormPoint>> {
+        let _guard = tch::no_grad_guard();
+        let blocks = self.trained.after_update(&self.flat.weights, None)?;
+        if blocks.is_empty() {
+            return Ok(None);
+        }
+        let numbers = Vec::<f64>::try_from(Tensor::f_cat(&blocks, 0)?)?;
+        Ok(self.trained.point(self.optimizer.updates, &numbers))
+    }
+
+    /// The share of a round in the mean loss of examples that nothing is learnt from.
+    pub fn measure(&mut self, round: &[Pass], denominator: f64) -> Result<f64> {
+        lane::run(&mut self.lanes, round, denominator, Task::Measure)?;
+        let (loss, _) = self.sums()?;
+        self.forget()?;
+        Ok(loss.f_double_value(&[])?)
+    }
+
+    /// Loss and gradients of all lanes, added in their order into the first lane's.
+    fn sums(&mut self) -> Result<(Tensor, Tensor)> {
+        let _guard = tch::no_grad_guard();
+        let (first, others) = self.lanes.split_at_mut(1);
+        let (mut loss, mut grad) = (first[0].loss.f_copy()?, first[0].grad.shallow_clone());
+        for lane in others {
+            let _ = loss.f_add_(&lane.loss)?;
+            let _ = grad.f_add_(&lane.grad)?;
+        }
+        Ok((loss, grad))
+    }
+}
+
+fn lanes(
+    flat: &Flat,
+    count: usize,
+    make: impl Fn(&[Tensor], Tensor) -> Result<Lane>,
+) -> Result<Vec<Lane>> {
+    let one = |_| {
+        let grad = flat.zeros()?;
+        make(&flat.leaves(&grad)?, grad)
+    };
+    (0..count.max(1)).map(one).collect()
+}
+
+fn finite(what: &str, step: u64, value: f64) -> Result<()> {
+    if value.is_finite() {
+        return Ok(());
+    }
+    Err(Error::NonFinite {
+        what: format!("{what} of step {step}"),
+    })
+}
+
+/// Tokens whose activations are about [`PASS_BYTES`]: what a layer keeps for its backward pass, and three rows of logits.
+fn tokens_of_a_pass(config: &ModelConfig) -> usize {
+    let layer = 14 * config.hidden_size + 6 * config.intermediate_size;
+    let numbers = config.num_hidden_layers * layer + 3 * config.vocab_size;
+    (PASS_BYTES / (4 * numbers).max(1)) as usize
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! All trained tensors behind one another in one buffer, so that norms, clipping and the update are a few operations.
+//!
+//! The tensors of the model are detached views of it: leaves of the graph whose gradients are views of a flat gradient.
+//! Nothing is ever sliced inside the graph, where each slice's backward would allocate a gradient of the whole buffer.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::engine::shim::set_grad;
+use crate::engine::Result;
+
+/// One tensor's place in the buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Its name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<i64>,
+    /// Numbers before it.
+    pub offset: i64,
+}
+
+impl Part {
+    /// How many numbers it has.
+    pub fn len(&self) -> i64 {
+        self.shape.iter().product()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The trained numbers, float32.
+#[derive(Debug)]
+pub struct Flat {
+    /// The tensors in the order of the buffer.
+    pub parts: Vec<Part>,
+    /// *Shapes* one axis.
+    pub weights: Tensor,
+}
+
+impl Flat {
+    /// A copy of `tensors` in their order.
+    pub fn gather(tensors: &[(String, Tensor)], device: Device) -> Result<Self> {
+        let mut parts = Vec::with_capacity(tensors.len());
+        let mut offset = 0;
+        for (name, tensor) in tensors {
+            let part = Part {
+                name: name.clone(),
+                shape: tensor.size(),
+                offset,
+            };
+            offset += part.len();
+            parts.push(part);
+        }
+        let weights = Tensor::f_zeros([offset], (Kind::Float, device))?;
+        let flat = Self { parts, weights };
+        for (part, (_, tensor)) in flat.parts.iter().zip(tensors) {
+            flat.view(&flat.weights, part)?.f_copy_(&tensor.f_detach()?)?;
+        }
+        Ok(flat)
+    }
+
+    /// How many numbers are trained.
+    pub fn len(&self) -> i64 {
+        self.parts.last().map_or(0, |part| part.offset + part.len())
+    }
+
+    /// Whether nothing is trained.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Zeros for every trained number.
+    pub fn zeros(&self) -> Result<Tensor> {
+        Ok(self.weights.f_zeros_like()?)
+    }
+
+    /// The part of a buffer of this layout, in its own shape and sharing its storage.
+    pub fn view(&self, buffer: &Tensor, part: &Part) -> Result<Tensor> {
+        Ok(buffer.f_narrow(0, part.offset, part.len())?.f_view(&part.shape[..])?)
+    }
+
+    /// A leaf for every part; backward passes add into `grad`.
+    pub fn leaves(&self, grad: &Tensor) -> Result<Vec<Tensor>> {
+        let leaf = |part: &Part| -> Result<Tensor> {
+            let leaf = self.view(&self.weights, part)?.f_detach()?.f_set_requires_grad(true)?;
+            set_grad(&leaf, &self.view(grad, part)?)?;
+            Ok(leaf)
+        };
+        self.parts.iter().map(leaf).collect()
+    }
+
+    /// Every part by name, detached, sharing the buffer's storage.
+    pub fn named(&self) -> Result<Vec<(String, Tensor)>> {
+        let named = |part: &Part| Ok((part.name.clone(), self.view(&self.weights, part)?.f_detach()?));
+        self.parts.iter().map(named).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two() -> Flat {
+        let a = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0]).view([2, 2]);
+        let b = Tensor::from_slice(&[5f32, 6.0]);
+        Flat::gather(&[("a".into(), a), ("b".into(), b)], Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn gradients_of_several_backward_passes_add_up_in_the_flat_buffer() {
+        let flat = two();
+        let grad = flat.zeros().unwrap();
+        let leaves = flat.leaves(&grad).unwrap();
+        for _ in 0..2 {
+            let loss = (leaves[0].square().sum(Kind::Float)) + (&leaves[1] * 3.0).sum(Kind::Float);
+            loss.backward();
+        }
+        let found = Vec::<f32>::try_from(&grad).unwrap();
+        assert_eq!(found, [4.0, 8.0, 12.0, 16.0, 6.0, 6.0]);
+    }
+
+    #[test]
+    fn a_change_of_the_buffer_is_a_change_of_every_leaf() {
+        let flat = two();
+        let leaves = flat.leaves(&flat.zeros().unwrap()).unwrap();
+        {
+            let _guard = tch::no_grad_guard();
+            let _ = flat.weights.shallow_clone().f_mul_scalar_(10.0).unwrap();
+        }
+        assert_eq!(Vec::<f32>::try_from(&leaves[1]).unwrap(), [50.0, 60.0]);
+    }
+}

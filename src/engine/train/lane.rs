@@ -1,0 +1,94 @@
+//! One of several passes that run side by side, each on a thread of its own with one intra-op thread.
+//!
+//! Small matrix products gain little from a second thread inside them and nearly twice from a second pass beside them.
+//! Lanes share every weight and have gradients of their own, which are added up in a fixed order.
+
+use tch::{Kind, Tensor};
+
+use crate::engine::model::Model;
+use crate::engine::model::projection::Deltas;
+use crate::engine::{Error, Result, device};
+
+use super::batch::Pass;
+use super::loss;
+
+/// A model whose trained tensors are leaves, with where their gradients go.
+pub(super) struct Lane {
+    pub(super) model: Model,
+    pub(super) deltas: Deltas,
+    /// Flat; backward passes add into it.
+    pub(super) grad: Tensor,
+    /// Sum of the passes' losses since the last `reset`.
+    pub(super) loss: Tensor,
+}
+
+impl Lane {
+    pub(super) fn new(model: Model, deltas: Deltas, grad: Tensor) -> Result<Self> {
+        let loss = Tensor::f_zeros([] as [i64; 0], (Kind::Double, grad.device()))?;
+        Ok(Self {
+            model,
+            deltas,
+            grad,
+            loss,
+        })
+    }
+
+    fn learn(&mut self, pass: &Pass, denominator: f64) -> Result<()> {
+        let loss = loss::of_pass(&self.model, &self.deltas, pass, denominator)?;
+        loss.f_backward()?;
+        self.count(&loss)
+    }
+
+    fn measure(&mut self, pass: &Pass, denominator: f64) -> Result<()> {
+        let _guard = tch::no_grad_guard();
+        let loss = loss::of_pass(&self.model, &self.deltas, pass, denominator)?;
+        self.count(&loss)
+    }
+
+    fn count(&mut self, loss: &Tensor) -> Result<()> {
+        let _ = self.loss.f_add_(&loss.f_detach()?)?;
+        Ok(())
+    }
+
+    /// Forgets gradients and loss.
+    pub(super) fn reset(&mut self) -> Result<()> {
+        let _ = self.grad.f_zero_()?;
+        let _ = self.loss.f_zero_()?;
+        Ok(())
+    }
+}
+
+/// What a round does with its passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Task {
+    /// Adds up losses and gradients.
+    Learn,
+    /// Adds up losses.
+    Measure,
+}
+
+/// Runs one pass on each lane, side by side where there are several lanes.
+pub(super) fn run(lanes: &mut [Lane], round: &[Pass], denominator: f64, task: Task) -> Result<()> {
+    let one = |lane: &mut Lane, pass: &Pass| match task {
+        Task::Learn => lane.learn(pass, denominator),
+        Task::Measure => lane.measure(pass, denominator),
+    };
+    if lanes.len() == 1 {
+        return round.iter().try_for_each(|pass| one(&mut lanes[0], pass));
+    }
+    std::thread::scope(|scope| {
+        let start = |(lane, pass)| {
+            scope.spawn(move || {
+                device::set_threads(1);
+                one(lane, pass)
+            })
+        };
+        let running: Vec<_> = lanes.iter_mut().zip(round).map(start).collect();
+        running.into_iter().map(joined).collect()
+    })
+}
+
+fn joined(running: std::thread::ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
+    let panicked = |_| Err(Error::Torch("a training thread panicked".into()));
+    running.join().unwrap_or_else(panicked)
+}

@@ -1,0 +1,144 @@
+//! What a run trains: the pairs of an adapter or all weights, as views of the flat buffer. Knows no gradient's origin.
+
+use std::collections::HashMap;
+
+use tch::{Device, Tensor};
+
+use crate::domain::metric::{NormModule, NormPoint};
+use crate::engine::adapter::Adapter;
+use crate::engine::weights::Weights;
+use crate::engine::{Error, Result};
+
+use super::flat::Flat;
+use super::norms::{self, Layout, PairShape};
+
+/// What is trained, sharing the storage of the flat buffer.
+pub(super) enum Trained {
+    Pairs { adapter: Adapter, layout: Layout },
+    All(Weights),
+}
+
+/// What the norms behind an update need from before it.
+pub(super) struct Before {
+    gradients: Vec<Tensor>,
+    b: Tensor,
+}
+
+impl Trained {
+    /// The pairs of an adapter and a buffer that holds copies of them, shape by shape, all A before all B.
+    pub(super) fn lora(adapter: &Adapter, device: Device) -> Result<(Self, Flat)> {
+        let shapes: Vec<PairShape> = adapter.pairs.iter().map(shape).collect();
+        let order = norms::layout(&shapes);
+        let sides = |side: char| {
+            order.iter().map(move |&module| {
+                let pair = &adapter.pairs[module];
+                let tensor = if side == 'A' { &pair.a } else { &pair.b };
+                (part_name(&pair.module, side), tensor.shallow_clone())
+            })
+        };
+        let tensors: Vec<(String, Tensor)> = sides('A').chain(sides('B')).collect();
+        let flat = Flat::gather(&tensors, device)?;
+        let scalings: Vec<f64> = adapter.pairs.iter().map(|pair| pair.module.scaling).collect();
+        let layout = Layout::new(&shapes, &scalings, &flat.weights)?;
+        let views = flat.named()?.into_iter().collect();
+        let adapter = replaced(adapter, &views)?;
+        Ok((Self::Pairs { adapter, layout }, flat))
+    }
+
+    /// All weights and a buffer that holds copies of them, matrices before vectors.
+    pub(super) fn full(base: &Weights) -> Result<(Self, Flat)> {
+        let named = base.named();
+        let (matrices, vectors): (Vec<_>, Vec<_>) =
+            named.iter().partition(|(_, tensor)| tensor.dim() >= 2);
+        let tensors: Vec<(String, Tensor)> = matrices
+            .into_iter()
+            .chain(vectors)
+            .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
+            .collect();
+        let flat = Flat::gather(&tensors, base.device())?;
+        let views: Vec<Tensor> = flat.named()?.into_iter().map(|(_, view)| view).collect();
+        let weights = flat.assemble(base, &views)?;
+        Ok((Self::All(weights), flat))
+    }
+
+    pub(super) fn modules(&self) -> Vec<NormModule> {
+        match self {
+            Self::Pairs { adapter, .. } => {
+                adapter.pairs.iter().map(|pair| pair.module.clone()).collect()
+            }
+            Self::All(_) => Vec::new(),
+        }
+    }
+
+    pub(super) fn before_update(&self, weights: &Tensor, grad: &Tensor) -> Result<Option<Before>> {
+        let Self::Pairs { layout, .. } = self else {
+            return Ok(None);
+        };
+        Ok(Some(Before {
+            gradients: layout.measure_gradients(grad)?,
+            b: layout.keep_b(weights)?,
+        }))
+    }
+
+    /// Blocks of norms on the device, for `point`.
+    pub(super) fn after_update(&self, weights: &Tensor, before: Option<Before>) -> Result<Vec<Tensor>> {
+        let Self::Pairs { layout, .. } = self else {
+            return Ok(Vec::new());
+        };
+        let gradients = before.as_ref().map(|before| before.gradients.as_slice());
+        layout.measure(weights, gradients, before.as_ref().map(|before| &before.b))
+    }
+
+    pub(super) fn point(&self, step: u64, numbers: &[f64]) -> Option<NormPoint> {
+        match self {
+            Self::Pairs { layout, .. } => Some(layout.point(step, numbers)),
+            Self::All(_) => None,
+        }
+    }
+}
+
+impl Flat {
+    /// Weights of the shape of `base` made of `tensors`, one for each part of the buffer.
+    pub(super) fn assemble(&self, base: &Weights, tensors: &[Tensor]) -> Result<Weights> {
+        let by_name: HashMap<&str, &Tensor> = self
+            .parts
+            .iter()
+            .map(|part| part.name.as_str())
+            .zip(tensors)
+            .collect();
+        base.map(|name, _| Ok(found(by_name.get(name).copied(), name)?.shallow_clone()))
+    }
+
+    /// The pairs of `adapter` made of `tensors`, one for each part of the buffer.
+    pub(super) fn adapter(&self, adapter: &Adapter, tensors: &[Tensor]) -> Result<Adapter> {
+        let named = self.parts.iter().zip(tensors);
+        let views = named.map(|(part, tensor)| (part.name.clone(), tensor.shallow_clone()));
+        replaced(adapter, &views.collect())
+    }
+}
+
+fn replaced(adapter: &Adapter, views: &HashMap<String, Tensor>) -> Result<Adapter> {
+    adapter.map(|pair| {
+        let view = |side| {
+            let name = part_name(&pair.module, side);
+            Ok::<_, Error>(found(views.get(&name), &name)?.shallow_clone())
+        };
+        Ok((view('A')?, view('B')?))
+    })
+}
+
+fn found<'a>(tensor: Option<&'a Tensor>, name: &str) -> Result<&'a Tensor> {
+    tensor.ok_or_else(|| Error::MissingTensor { name: name.into() })
+}
+
+fn part_name(module: &NormModule, side: char) -> String {
+    format!("{}.lora_{side}", module.name)
+}
+
+fn shape(pair: &crate::engine::adapter::Pair) -> PairShape {
+    PairShape {
+        rank: i64::from(pair.module.rank),
+        inputs: pair.a.size()[1],
+        outputs: pair.b.size()[0],
+    }
+}

@@ -1,5 +1,6 @@
 // What tch does not bind, as C functions. Each returns 0, or 1 with the first line of the error in a thread-local.
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <exception>
 #include <string>
@@ -45,7 +46,7 @@ int vivarium_set_grad(at::Tensor *tensor, at::Tensor *grad) {
 int vivarium_adamw(at::Tensor *weights, at::Tensor *grad, at::Tensor *first, at::Tensor *second, at::Tensor *updates,
                    double rate, double beta1, double beta2, double decay, double epsilon) {
   return guarded([&] {
-    at::NoGradGuard no_grad;
+    c10::NoGradGuard no_grad;
     at::_fused_adamw_({*weights}, {*grad}, {*first}, {*second}, {}, {*updates}, rate, beta1, beta2, decay, epsilon,
                       /*amsgrad=*/false, /*maximize=*/false);
   });

@@ -9,6 +9,7 @@ mod error;
 pub mod files;
 pub mod keyed;
 pub mod model;
+mod shim;
 pub mod tensors;
 pub mod train;
 pub mod weights;

@@ -51,7 +51,7 @@ pub enum Delta {
 }
 
 /// Keyed dropout on the input of one module's A.
-pub trait Dropout {
+pub trait Dropout: Send {
     /// Zeroes some entries of `x` [N, in] and scales up the others.
     fn apply(&self, x: &Tensor) -> Result<Tensor>;
 }

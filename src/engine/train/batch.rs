@@ -200,7 +200,9 @@ mod tests {
 
     #[test]
     fn lanes_get_about_equal_numbers_of_tokens() {
-        let examples: Vec<Example> = (20..36).map(|length| example(&vec![1; length], &[3])).collect();
+        let examples: Vec<Example> = (20..36)
+            .map(|length| example(&vec![1; length], &[3]))
+            .collect();
         let examples: Vec<&Example> = examples.iter().collect();
         let passes = passes(&examples, limit(2, 4096), 2);
         let sizes: Vec<usize> = passes.iter().map(|pass| pass.inputs.len()).collect();

@@ -27,7 +27,10 @@ impl Trainer {
         match &self.trained {
             Trained::Pairs { adapter, .. } => {
                 adapter.save(folder, Some(base))?;
-                Ok(vec![crate::engine::adapter::CONFIG, crate::engine::adapter::MODEL])
+                Ok(vec![
+                    crate::engine::adapter::CONFIG,
+                    crate::engine::adapter::MODEL,
+                ])
             }
             Trained::All(weights) => {
                 weights.save(&folder.join(WEIGHTS))?;

@@ -5,8 +5,8 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::engine::shim::set_grad;
 use crate::engine::Result;
+use crate::engine::shim::set_grad;
 
 /// One tensor's place in the buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,8 @@ impl Flat {
         let weights = Tensor::f_zeros([offset], (Kind::Float, device))?;
         let flat = Self { parts, weights };
         for (part, (_, tensor)) in flat.parts.iter().zip(tensors) {
-            flat.view(&flat.weights, part)?.f_copy_(&tensor.f_detach()?)?;
+            flat.view(&flat.weights, part)?
+                .f_copy_(&tensor.f_detach()?)?;
         }
         Ok(flat)
     }
@@ -79,13 +80,18 @@ impl Flat {
 
     /// The part of a buffer of this layout, in its own shape and sharing its storage.
     pub fn view(&self, buffer: &Tensor, part: &Part) -> Result<Tensor> {
-        Ok(buffer.f_narrow(0, part.offset, part.len())?.f_view(&part.shape[..])?)
+        Ok(buffer
+            .f_narrow(0, part.offset, part.len())?
+            .f_view(&part.shape[..])?)
     }
 
     /// A leaf for every part; backward passes add into `grad`.
     pub fn leaves(&self, grad: &Tensor) -> Result<Vec<Tensor>> {
         let leaf = |part: &Part| -> Result<Tensor> {
-            let leaf = self.view(&self.weights, part)?.f_detach()?.f_set_requires_grad(true)?;
+            let leaf = self
+                .view(&self.weights, part)?
+                .f_detach()?
+                .f_set_requires_grad(true)?;
             set_grad(&leaf, &self.view(grad, part)?)?;
             Ok(leaf)
         };
@@ -94,9 +100,19 @@ impl Flat {
 
     /// Every part by name, detached, sharing the buffer's storage.
     pub fn named(&self) -> Result<Vec<(String, Tensor)>> {
-        let named = |part: &Part| Ok((part.name.clone(), self.view(&self.weights, part)?.f_detach()?));
+        let named = |part: &Part| {
+            Ok((
+                part.name.clone(),
+                self.view(&self.weights, part)?.f_detach()?,
+            ))
+        };
         self.parts.iter().map(named).collect()
     }
+}
+
+/// The same numbers on storage of their own.
+pub(super) fn copied(tensor: &Tensor) -> Result<Tensor> {
+    Ok(tensor.f_to_device_(tensor.device(), tensor.f_kind()?, false, true)?)
 }
 
 #[cfg(test)]

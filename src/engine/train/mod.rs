@@ -64,7 +64,12 @@ pub struct Trainer {
 
 impl Trainer {
     /// Trains low-rank pairs beside `base`, whose tensors are shared and never written.
-    pub fn lora(base: &Weights, adapter: &Adapter, spec: &OptimizerSpec, setup: Setup) -> Result<Self> {
+    pub fn lora(
+        base: &Weights,
+        adapter: &Adapter,
+        spec: &OptimizerSpec,
+        setup: Setup,
+    ) -> Result<Self> {
         let (trained, flat) = Trained::lora(adapter, base.device())?;
         let lane = |leaves: &[Tensor], grad| {
             let weights = base.shallow_clone()?;
@@ -80,7 +85,11 @@ impl Trainer {
         let (trained, flat) = Trained::full(base)?;
         let lane = |leaves: &[Tensor], grad| {
             let weights = flat.assemble(base, leaves)?;
-            Lane::new(Model::new(weights, setup.positions as i64)?, Deltas::none(), grad)
+            Lane::new(
+                Model::new(weights, setup.positions as i64)?,
+                Deltas::none(),
+                grad,
+            )
         };
         let lanes = lanes(&flat, setup.lanes, lane)?;
         Self::new(trained, flat, lanes, &base.config, spec, setup)
@@ -187,7 +196,7 @@ impl Trainer {
     fn sums(&mut self) -> Result<(Tensor, Tensor)> {
         let _guard = tch::no_grad_guard();
         let (first, others) = self.lanes.split_at_mut(1);
-        let (mut loss, mut grad) = (first[0].loss.f_copy()?, first[0].grad.shallow_clone());
+        let (mut loss, mut grad) = (flat::copied(&first[0].loss)?, first[0].grad.shallow_clone());
         for lane in others {
             let _ = loss.f_add_(&lane.loss)?;
             let _ = grad.f_add_(&lane.grad)?;
@@ -224,5 +233,3 @@ fn tokens_of_a_pass(config: &ModelConfig) -> usize {
     (PASS_BYTES / (4 * numbers).max(1)) as usize
 }
 
-#[cfg(test)]
-mod tests;

@@ -7,6 +7,8 @@ use tch::{Kind, Tensor};
 use crate::domain::metric::NormPoint;
 use crate::engine::Result;
 
+use super::flat::copied;
+
 /// Rank, inputs and outputs of a pair: A is rank × inputs, B is outputs × rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PairShape {
@@ -83,7 +85,7 @@ impl Layout {
 
     /// A copy of every B, to be compared with after the next update.
     pub fn keep_b(&self, weights: &Tensor) -> Result<Tensor> {
-        Ok(weights.f_narrow(0, self.b_start, self.total - self.b_start)?.f_copy()?)
+        copied(&weights.f_narrow(0, self.b_start, self.total - self.b_start)?)
     }
 
     /// Gradient norms of every module: ‖∂A‖, then ‖∂B‖; to be taken before clipping.
@@ -126,7 +128,10 @@ impl Layout {
         let mut start = 0;
         for group in &self.groups {
             let count = group.modules.len();
-            for (kind, values) in numbers[start..start + SERIES * count].chunks(count).enumerate() {
+            for (kind, values) in numbers[start..start + SERIES * count]
+                .chunks(count)
+                .enumerate()
+            {
                 for (&module, &value) in group.modules.iter().zip(values) {
                     series[kind][module] = value;
                 }
@@ -150,13 +155,21 @@ impl Layout {
 impl Group {
     /// *Shapes* modules × R × inputs.
     fn a(&self, buffer: &Tensor) -> Result<Tensor> {
-        let shape = [self.modules.len() as i64, self.shape.rank, self.shape.inputs];
+        let shape = [
+            self.modules.len() as i64,
+            self.shape.rank,
+            self.shape.inputs,
+        ];
         block(buffer, self.a_offset, shape)
     }
 
     /// *Shapes* modules × outputs × R; `start` is the offset at which `buffer` begins.
     fn b(&self, buffer: &Tensor, start: i64) -> Result<Tensor> {
-        let shape = [self.modules.len() as i64, self.shape.outputs, self.shape.rank];
+        let shape = [
+            self.modules.len() as i64,
+            self.shape.outputs,
+            self.shape.rank,
+        ];
         block(buffer, self.b_offset - start, shape)
     }
 
@@ -195,9 +208,21 @@ mod tests {
     use super::*;
 
     const SHAPES: [PairShape; 3] = [
-        PairShape { rank: 2, inputs: 3, outputs: 4 },
-        PairShape { rank: 1, inputs: 3, outputs: 2 },
-        PairShape { rank: 2, inputs: 3, outputs: 4 },
+        PairShape {
+            rank: 2,
+            inputs: 3,
+            outputs: 4,
+        },
+        PairShape {
+            rank: 1,
+            inputs: 3,
+            outputs: 2,
+        },
+        PairShape {
+            rank: 2,
+            inputs: 3,
+            outputs: 4,
+        },
     ];
 
     /// Pairs of small whole numbers, and a buffer that holds them as `layout` says.
@@ -211,7 +236,10 @@ mod tests {
             .enumerate()
             .map(|(module, shape)| {
                 let start = module as i64 - 4;
-                (ramp(shape.rank, shape.inputs, start), ramp(shape.outputs, shape.rank, start + 1))
+                (
+                    ramp(shape.rank, shape.inputs, start),
+                    ramp(shape.outputs, shape.rank, start + 1),
+                )
             })
             .collect();
         let order = layout(&SHAPES);
@@ -222,7 +250,12 @@ mod tests {
     }
 
     fn frobenius(matrix: &Tensor) -> f64 {
-        matrix.to_kind(Kind::Double).square().sum(Kind::Double).double_value(&[]).sqrt()
+        matrix
+            .to_kind(Kind::Double)
+            .square()
+            .sum(Kind::Double)
+            .double_value(&[])
+            .sqrt()
     }
 
     fn values(blocks: &[Tensor]) -> Vec<f64> {
@@ -236,17 +269,25 @@ mod tests {
         let layout = Layout::new(&SHAPES, &scalings, &weights).unwrap();
         let gradients = layout.measure_gradients(&(&weights * 2.0)).unwrap();
         let before = layout.keep_b(&buffer(-1.0).1).unwrap();
-        let blocks = layout.measure(&weights, Some(&gradients), Some(&before)).unwrap();
+        let blocks = layout
+            .measure(&weights, Some(&gradients), Some(&before))
+            .unwrap();
         let point = layout.point(7, &values(&blocks));
         assert_eq!(point.step, 7);
         for (module, (a, b)) in pairs.iter().enumerate() {
             let near = |found: f64, expected: f64| {
                 // whole numbers below 2^24 are exact in single precision; only the root rounds
-                assert!((found - expected).abs() <= 1e-12 * expected.abs(), "{found} {expected}");
+                assert!(
+                    (found - expected).abs() <= 1e-12 * expected.abs(),
+                    "{found} {expected}"
+                );
             };
             near(point.a_norm[module], frobenius(a));
             near(point.b_norm[module], frobenius(b));
-            near(point.ba_norm[module], scalings[module] * frobenius(&b.matmul(a)));
+            near(
+                point.ba_norm[module],
+                scalings[module] * frobenius(&b.matmul(a)),
+            );
             near(point.a_grad_norm[module], 2.0 * frobenius(a));
             near(point.b_grad_norm[module], 2.0 * frobenius(b));
             near(point.b_cosine_previous[module], -1.0);
@@ -259,7 +300,11 @@ mod tests {
         let layout = Layout::new(&SHAPES, &[1.0; 3], &weights).unwrap();
         let point = layout.point(0, &values(&layout.measure(&weights, None, None).unwrap()));
         assert!(point.a_norm.iter().all(|norm| norm.is_finite()));
-        let missing = [&point.a_grad_norm, &point.b_grad_norm, &point.b_cosine_previous];
+        let missing = [
+            &point.a_grad_norm,
+            &point.b_grad_norm,
+            &point.b_cosine_previous,
+        ];
         assert!(missing.into_iter().flatten().all(|value| value.is_nan()));
     }
 
@@ -268,7 +313,10 @@ mod tests {
         let (_, weights) = buffer(1.0);
         let layout = Layout::new(&SHAPES, &[1.0; 3], &weights).unwrap();
         let zero = layout.keep_b(&weights.zeros_like()).unwrap();
-        let point = layout.point(1, &values(&layout.measure(&weights, None, Some(&zero)).unwrap()));
+        let point = layout.point(
+            1,
+            &values(&layout.measure(&weights, None, Some(&zero)).unwrap()),
+        );
         assert!(point.b_cosine_previous.iter().all(|cosine| cosine.is_nan()));
     }
 }

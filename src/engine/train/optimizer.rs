@@ -41,7 +41,8 @@ impl Optimizer {
         let Some(max) = self.spec.max_grad_norm else {
             return Ok(());
         };
-        let factor = (norm.f_add_scalar(1e-6)?.f_reciprocal()?.f_mul_scalar(max)?).f_clamp_max(1.0)?;
+        let factor =
+            (norm.f_add_scalar(1e-6)?.f_reciprocal()?.f_mul_scalar(max)?).f_clamp_max(1.0)?;
         let _ = grad.shallow_clone().f_mul_(&factor)?;
         Ok(())
     }
@@ -50,7 +51,13 @@ impl Optimizer {
     pub fn update(&mut self, weights: &Tensor, grad: &Tensor, rate: f64) -> Result<()> {
         self.updates += 1;
         let total = weights.size1()?;
-        self.range(weights, grad, rate, (0, self.decayed), self.spec.weight_decay)?;
+        self.range(
+            weights,
+            grad,
+            rate,
+            (0, self.decayed),
+            self.spec.weight_decay,
+        )?;
         self.range(weights, grad, rate, (self.decayed, total), 0.0)
     }
 
@@ -79,7 +86,13 @@ impl Optimizer {
             epsilon: self.spec.epsilon,
         };
         let (first, second) = (part(&self.first)?, part(&self.second)?);
-        adamw(&part(weights)?, &part(grad)?, (&first, &second), &updates, settings)
+        adamw(
+            &part(weights)?,
+            &part(grad)?,
+            (&first, &second),
+            &updates,
+            settings,
+        )
     }
 }
 

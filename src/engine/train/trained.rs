@@ -38,7 +38,11 @@ impl Trained {
         };
         let tensors: Vec<(String, Tensor)> = sides('A').chain(sides('B')).collect();
         let flat = Flat::gather(&tensors, device)?;
-        let scalings: Vec<f64> = adapter.pairs.iter().map(|pair| pair.module.scaling).collect();
+        let scalings: Vec<f64> = adapter
+            .pairs
+            .iter()
+            .map(|pair| pair.module.scaling)
+            .collect();
         let layout = Layout::new(&shapes, &scalings, &flat.weights)?;
         let views = flat.named()?.into_iter().collect();
         let adapter = replaced(adapter, &views)?;
@@ -63,9 +67,11 @@ impl Trained {
 
     pub(super) fn modules(&self) -> Vec<NormModule> {
         match self {
-            Self::Pairs { adapter, .. } => {
-                adapter.pairs.iter().map(|pair| pair.module.clone()).collect()
-            }
+            Self::Pairs { adapter, .. } => adapter
+                .pairs
+                .iter()
+                .map(|pair| pair.module.clone())
+                .collect(),
             Self::All(_) => Vec::new(),
         }
     }
@@ -81,7 +87,11 @@ impl Trained {
     }
 
     /// Blocks of norms on the device, for `point`.
-    pub(super) fn after_update(&self, weights: &Tensor, before: Option<Before>) -> Result<Vec<Tensor>> {
+    pub(super) fn after_update(
+        &self,
+        weights: &Tensor,
+        before: Option<Before>,
+    ) -> Result<Vec<Tensor>> {
         let Self::Pairs { layout, .. } = self else {
             return Ok(Vec::new());
         };

@@ -147,8 +147,9 @@ impl From<TchError> for Error {
         };
         let line = text.lines().next().unwrap_or_default().trim().to_string();
         let lower = line.to_lowercase();
-        let memory = lower.contains("out of memory") || lower.contains("not enough memory");
-        if memory {
+        // The second is what the host's allocator says.
+        let memory = ["out of memory", "can't allocate memory"];
+        if memory.iter().any(|words| lower.contains(words)) {
             Self::OutOfMemory(line)
         } else {
             Self::Torch(line)

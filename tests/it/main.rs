@@ -2,3 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod architecture;
+mod engine_adapter;
+mod engine_model;
+mod engine_weights;

@@ -1,0 +1,435 @@
+//! Adapters against PEFT: its files, its numbers, its rules; and several adapters in one batch.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tch::{Kind, Tensor};
+use vivarium::domain::finetune::{LoraMethod, Projection};
+use vivarium::engine::adapter::{Adapter, Settings, Slots};
+use vivarium::engine::device::Device;
+use vivarium::engine::files::Files;
+use vivarium::engine::model::config::ModelConfig;
+use vivarium::engine::model::projection::Deltas;
+
+use crate::engine_model::{TOLERANCE, difference, expected, fixture, load, logits, model, rows};
+
+fn shape() -> ModelConfig {
+    load("untied", None).config
+}
+
+fn adapter(folder: &Path) -> Result<Adapter, String> {
+    let files = Files::in_folder(folder).unwrap();
+    Adapter::load(&files, &shape(), Device::Cpu).map_err(|error| error.to_string())
+}
+
+fn method(fields: Value) -> LoraMethod {
+    serde_json::from_value(fields).unwrap()
+}
+
+fn settings(name: &str) -> Value {
+    Files::in_folder(&fixture(name))
+        .unwrap()
+        .json("adapter_config.json")
+        .unwrap()
+}
+
+#[test]
+fn adapters_made_by_peft_give_the_logits_that_peft_gives() {
+    let model = model("untied");
+    let plain = expected("untied");
+    for name in ["plain", "stabilised"] {
+        let adapter = adapter(&fixture(name)).unwrap();
+        let ours = logits(&model, &rows(), &adapter.deltas(1.0));
+        let gap = difference(&ours, &expected(name));
+        eprintln!("{name}: largest difference to PEFT {gap:e}");
+        assert!(gap < TOLERANCE, "{name}: {gap:e}");
+        assert!(difference(&ours, &plain) > 0.1, "{name}: too small to tell");
+        assert!(difference(&logits(&model, &rows(), &adapter.deltas(0.0)), &plain) < TOLERANCE);
+    }
+}
+
+#[test]
+fn modules_follow_layers_and_patterns_as_in_peft() {
+    let adapter = adapter(&fixture("stabilised")).unwrap();
+    let found: Vec<_> = adapter
+        .pairs
+        .iter()
+        .map(|pair| {
+            (
+                pair.module.name.as_str(),
+                pair.module.rank,
+                pair.module.scaling,
+            )
+        })
+        .collect();
+    let (three, two) = (3f64.sqrt(), 2f64.sqrt());
+    assert_eq!(
+        found,
+        [
+            ("layers.0.self_attn.q_proj", 3, 5.0 / three),
+            ("layers.0.self_attn.v_proj", 3, 5.0 / three),
+            ("layers.0.mlp.down_proj", 2, 5.0 / two),
+            ("layers.2.self_attn.q_proj", 3, 7.0 / three),
+            ("layers.2.self_attn.v_proj", 3, 5.0 / three),
+            ("layers.2.mlp.down_proj", 2, 5.0 / two),
+        ]
+    );
+}
+
+#[test]
+fn a_saved_adapter_is_the_same_adapter_in_the_same_bytes() {
+    let model = model("untied");
+    for name in ["plain", "stabilised"] {
+        let folder = tempfile::tempdir().unwrap();
+        let first = adapter(&fixture(name)).unwrap();
+        first.save(folder.path(), Some("org/base")).unwrap();
+        let second = adapter(folder.path()).unwrap();
+        assert_eq!(first.settings, second.settings);
+        let ours = logits(&model, &rows(), &second.deltas(1.0));
+        assert!(ours.equal(&logits(&model, &rows(), &first.deltas(1.0))));
+        let tensors =
+            |folder: &Path| std::fs::read(folder.join("adapter_model.safetensors")).unwrap();
+        assert_eq!(
+            tensors(folder.path()),
+            tensors(&fixture(name)),
+            "PEFT writes the same bytes"
+        );
+    }
+}
+
+#[test]
+fn an_adapter_saved_here_gives_the_same_logits_in_peft() {
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+    let probe = Command::new(&python).args(["-c", "import peft"]).output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: {python} has no peft; set PYTHON to one that has");
+        return;
+    }
+    let base = fixture("untied");
+    let method = method(json!({
+        "rank": 2, "alpha": 3.5, "target_modules": ["k_proj", "o_proj", "gate_proj"], "layers": [1, 2],
+        "rank_pattern": {"layers.1.mlp.gate_proj": 4}, "alpha_pattern": {"o_proj": 1.0},
+    }));
+    let untrained = Adapter::init(&shape(), &method, 0, Device::Cpu).unwrap();
+    let trained = untrained.map(|pair| Ok((pair.a.copy(), pair.b.ones_like() * 0.3)));
+    let trained = trained.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    trained.save(folder.path(), None).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/oracles/peft_logits.py");
+    let output = Command::new(&python)
+        .arg(script)
+        .args([&base, folder.path()])
+        .arg(json!(rows()).to_string())
+        .env("OMP_NUM_THREADS", "1")
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let theirs: Vec<Vec<Vec<f32>>> = serde_json::from_slice(&output.stdout).unwrap();
+    let theirs: Vec<f32> = theirs.into_iter().flatten().flatten().collect();
+    let ours = logits(&model("untied"), &rows(), &trained.deltas(1.0));
+    let gap = difference(&ours.view([-1]), &Tensor::from_slice(&theirs));
+    eprintln!("largest difference to PEFT: {gap:e}");
+    assert!(gap < TOLERANCE, "{gap:e}");
+}
+
+#[test]
+fn an_untrained_adapter_changes_nothing_and_is_drawn_as_peft_draws() {
+    let method = method(json!({"rank": 64, "alpha": 64}));
+    let untrained = Adapter::init(&shape(), &method, 1, Device::Cpu).unwrap();
+    assert_eq!(untrained.pairs.len(), 21);
+    for pair in &untrained.pairs {
+        let width = pair.a.size()[1] as f64;
+        let (bound, name) = (1.0 / width.sqrt(), &pair.module.name);
+        assert_eq!(pair.b.abs().max().double_value(&[]), 0.0, "{name}");
+        let (low, high) = (
+            pair.a.min().double_value(&[]),
+            pair.a.max().double_value(&[]),
+        );
+        // 1024 draws and more: each end comes within a fiftieth of the bound but for one chance in 27,000.
+        assert!(-bound <= low && low < -0.98 * bound, "{name}: {low}");
+        assert!(0.98 * bound < high && high <= bound, "{name}: {high}");
+    }
+    let model = model("untied");
+    let ours = logits(&model, &rows(), &untrained.deltas(1.0));
+    assert!(difference(&ours, &expected("untied")) < TOLERANCE);
+    let again = Adapter::init(&shape(), &method, 1, Device::Cpu).unwrap();
+    let other = Adapter::init(&shape(), &method, 2, Device::Cpu).unwrap();
+    for ((one, same), other) in untrained.pairs.iter().zip(&again.pairs).zip(&other.pairs) {
+        assert!(one.a.equal(&same.a) && !one.a.equal(&other.a));
+    }
+}
+
+#[test]
+fn a_module_does_not_depend_on_which_others_are_adapted() {
+    let all = Adapter::init(
+        &shape(),
+        &method(json!({"rank": 2, "alpha": 4})),
+        1,
+        Device::Cpu,
+    );
+    let one =
+        method(json!({"rank": 2, "alpha": 4, "target_modules": ["down_proj"], "layers": [2]}));
+    let one = Adapter::init(&shape(), &one, 1, Device::Cpu).unwrap();
+    assert_eq!(one.pairs.len(), 1);
+    let all = all.unwrap();
+    let same = all
+        .pairs
+        .iter()
+        .find(|pair| pair.module.name == one.pairs[0].module.name);
+    assert!(same.unwrap().a.equal(&one.pairs[0].a));
+}
+
+#[test]
+fn sequences_of_one_batch_may_each_have_an_adapter_of_their_own() {
+    let model = model("untied");
+    let (plain, stable) = (
+        adapter(&fixture("plain")).unwrap(),
+        adapter(&fixture("stabilised")).unwrap(),
+    );
+    let mut slots = Slots::for_adapters(&shape(), [&plain, &stable], 4, Device::Cpu).unwrap();
+    let row = rows()[0].clone();
+    let batch = vec![row.clone(); 4];
+    slots.set(0, Some((&stable, 2.0))).unwrap();
+    slots.set(0, Some((&plain, 1.0))).unwrap();
+    slots.set(1, Some((&stable, 1.0))).unwrap();
+    slots.set(3, Some((&stable, -0.5))).unwrap();
+    let together =
+        logits(&model, &batch, &slots.deltas(0, 4).unwrap()).view([4, row.len() as i64, -1]);
+    let alone = |deltas: &Deltas| logits(&model, std::slice::from_ref(&row), deltas);
+    for (slot, want) in [
+        (0, alone(&plain.deltas(1.0))),
+        (1, alone(&stable.deltas(1.0))),
+        (2, alone(&Deltas::none())),
+        (3, alone(&stable.deltas(-0.5))),
+        (3, alone(&slots.deltas(3, 1).unwrap())),
+    ] {
+        assert!(difference(&together.get(slot), &want) < TOLERANCE, "{slot}");
+    }
+}
+
+#[test]
+fn neighbours_with_other_adapters_change_no_bit_of_a_sequence() {
+    let model = model("untied");
+    let (plain, stable) = (
+        adapter(&fixture("plain")).unwrap(),
+        adapter(&fixture("stabilised")).unwrap(),
+    );
+    let batch = vec![rows()[0].clone(); 3];
+    let length = batch[0].len() as i64;
+    let with = |first: Option<(&Adapter, f64)>, last: Option<(&Adapter, f64)>| {
+        let mut slots = Slots::for_adapters(&shape(), [&plain, &stable], 3, Device::Cpu).unwrap();
+        slots.set(0, first).unwrap();
+        slots.set(1, Some((&stable, 1.0))).unwrap();
+        slots.set(2, last).unwrap();
+        logits(&model, &batch, &slots.deltas(0, 3).unwrap()).narrow(0, length, length)
+    };
+    let empty = with(None, None);
+    assert!(empty.equal(&with(Some((&plain, 3.0)), None)));
+    assert!(empty.equal(&with(Some((&stable, 1.0)), Some((&plain, 20.0)))));
+}
+
+#[test]
+fn a_sequence_without_room_for_its_adapter_is_refused() {
+    let (plain, stable) = (
+        adapter(&fixture("plain")).unwrap(),
+        adapter(&fixture("stabilised")).unwrap(),
+    );
+    let mut narrow = Slots::for_adapters(&shape(), [&plain], 1, Device::Cpu).unwrap();
+    let error = narrow.set(0, Some((&stable, 1.0))).unwrap_err().to_string();
+    assert!(
+        error.contains("layers.0.self_attn.q_proj of rank 3"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_gradient_of_a_pair_is_the_slope_of_the_loss() {
+    let model = model("untied");
+    let adapter = adapter(&fixture("plain")).unwrap();
+    let tokens = Tensor::from_slice(&[3i64, 17, 5, 31]).view([1, 4]);
+    let loss = |adapter: &Adapter| {
+        let hidden = model.hidden(&tokens, &adapter.deltas(1.0)).unwrap();
+        hidden.square().sum(Kind::Double)
+    };
+    let leaf = |tensor: &Tensor| tensor.copy().set_requires_grad(true);
+    let trained = adapter
+        .map(|pair| Ok((leaf(&pair.a), leaf(&pair.b))))
+        .unwrap();
+    loss(&trained).backward();
+    let chosen = &trained.pairs[6];
+    let slope = chosen.b.grad().sum(Kind::Double).double_value(&[]);
+    let moved = |by: f64| {
+        let pairs = adapter.map(|pair| {
+            let here = if pair.module == chosen.module {
+                by
+            } else {
+                0.0
+            };
+            Ok((pair.a.copy(), &pair.b + here))
+        });
+        loss(&pairs.unwrap()).double_value(&[])
+    };
+    let difference = (moved(1e-2) - moved(-1e-2)) / 2e-2;
+    // Rounding of float32 states is about 1e-6 of a loss near 100, which the step of 0.01 makes 1e-2.
+    assert!((difference - slope).abs() < 2e-2, "{difference} {slope}");
+    assert!(slope.abs() > 0.2, "{slope}: too small to tell");
+}
+
+#[test]
+fn layers_and_modules_that_the_model_lacks_are_named() {
+    let refusal = |fields| {
+        let targets = Adapter::targets(&shape(), &method(fields));
+        targets.unwrap_err().to_string()
+    };
+    let error = refusal(json!({"rank": 1, "alpha": 1, "layers": [0, 21]}));
+    assert_eq!(
+        error,
+        "adapter: layers has 21, but the model's 3 layers are 0 to 2"
+    );
+    for (fields, field, value) in [
+        (json!({"rank": 0, "alpha": 1}), "rank", "0 of"),
+        (
+            json!({"rank": 1, "alpha": 1, "rank_pattern": {"up_proj": 0}}),
+            "rank",
+            "up_proj",
+        ),
+        (
+            json!({"rank": 1, "alpha": 1, "rank_pattern": {".*": 2}}),
+            "rank_pattern",
+            "regular",
+        ),
+        (
+            json!({"rank": 1, "alpha": 1, "alpha_pattern": {"up_proj": 2, "mlp.up_proj": 3}}),
+            "alpha_pattern",
+            "two values",
+        ),
+        (
+            json!({"rank": 1, "alpha": 1, "target_modules": []}),
+            "target_modules",
+            "no module",
+        ),
+    ] {
+        let error = refusal(fields);
+        assert!(
+            error.starts_with(&format!("adapter: {field} ")) && error.contains(value),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn the_one_module_of_a_rank_one_method_is_listed() {
+    let one =
+        method(json!({"rank": 1, "alpha": 64, "target_modules": ["down_proj"], "layers": [2]}));
+    let modules = Adapter::targets(&shape(), &one).unwrap();
+    assert_eq!(modules.len(), 1);
+    assert_eq!(modules[0].name, "layers.2.mlp.down_proj");
+    assert_eq!(
+        (modules[0].layer, modules[0].projection),
+        (2, Projection::DownProj)
+    );
+    assert_eq!((modules[0].rank, modules[0].scaling), (1, 64.0));
+}
+
+#[test]
+fn settings_beyond_plain_lora_are_refused_by_name() {
+    for (field, value) in [
+        ("peft_type", json!("LOHA")),
+        ("use_dora", json!(true)),
+        ("use_qalora", json!(true)),
+        ("modules_to_save", json!(["lm_head"])),
+        ("bias", json!("all")),
+        ("lora_bias", json!(true)),
+        ("fan_in_fan_out", json!(true)),
+        ("target_modules", json!(".*_proj")),
+        ("target_modules", json!(["q_proj", "lm_head"])),
+        ("target_modules", Value::Null),
+        ("exclude_modules", json!(["v_proj"])),
+        ("target_parameters", json!(["mlp.experts"])),
+        ("layers_pattern", json!("h")),
+        ("layers_to_transform", json!(["0"])),
+        ("init_lora_weights", json!("pissa")),
+        ("layer_replication", json!([[0, 2]])),
+        ("trainable_token_indices", json!([1, 2])),
+        ("some_future_switch", json!("on")),
+        ("r", json!("8")),
+    ] {
+        let mut changed = settings("plain");
+        changed[field] = value.clone();
+        let read = Settings::from_json(&changed).and_then(|settings| settings.modules(&shape()));
+        let error = read.unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("adapter: {field} ")),
+            "{field} {value}: {error}"
+        );
+    }
+}
+
+#[test]
+fn targets_may_be_ends_of_names_whole_names_or_all_linear() {
+    let modules = |targets: Value, layers: Value| {
+        let json = json!({"peft_type": "LORA", "r": 1, "target_modules": targets, "layers_to_transform": layers});
+        let modules = Settings::from_json(&json)
+            .unwrap()
+            .modules(&shape())
+            .unwrap();
+        modules
+            .into_iter()
+            .map(|module| module.name)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(modules(json!("all-linear"), Value::Null).len(), 21);
+    assert_eq!(
+        modules(json!(["mlp.up_proj"]), json!(1)),
+        ["layers.1.mlp.up_proj"]
+    );
+    let whole = json!(["model.layers.0.self_attn.o_proj", "layers.2.mlp.down_proj"]);
+    assert_eq!(
+        modules(whole, Value::Null),
+        ["layers.0.self_attn.o_proj", "layers.2.mlp.down_proj"]
+    );
+}
+
+#[test]
+fn an_adapter_is_read_strictly() {
+    let refusal = |change: &dyn Fn(&mut Value)| {
+        let folder = tempfile::tempdir().unwrap();
+        let tensors = fixture("plain").join("adapter_model.safetensors");
+        std::fs::copy(tensors, folder.path().join("adapter_model.safetensors")).unwrap();
+        let mut json = settings("plain");
+        change(&mut json);
+        std::fs::write(folder.path().join("adapter_config.json"), json.to_string()).unwrap();
+        adapter(folder.path()).err().unwrap()
+    };
+    let name = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight";
+    let error = refusal(&|json| json["r"] = json!(3));
+    assert_eq!(
+        error,
+        format!("tensor {name} has shape [2, 16], expected [3, 16]")
+    );
+    let error = refusal(&|json| json["target_modules"] = json!(["v_proj"]));
+    assert!(error.contains("is unexpected"), "{error}");
+
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(
+        fixture("plain").join("adapter_config.json"),
+        folder.path().join("adapter_config.json"),
+    )
+    .unwrap();
+    let error = adapter(folder.path()).err().unwrap();
+    assert!(
+        error.starts_with("adapter_model.safetensors is missing"),
+        "{error}"
+    );
+    std::fs::write(folder.path().join("adapter_model.bin"), b"\x80\x02").unwrap();
+    let error = adapter(folder.path()).err().unwrap();
+    assert!(
+        error.contains("adapter_model.bin") && error.contains("refused"),
+        "{error}"
+    );
+}

@@ -1,0 +1,301 @@
+//! What a model's files may be: everything else is refused by name.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tch::{Kind, Tensor};
+use vivarium::engine::device::Device;
+use vivarium::engine::files::Files;
+use vivarium::engine::model::config::ModelConfig;
+use vivarium::engine::tensors;
+use vivarium::engine::weights::Weights;
+
+use crate::engine_model::{fixture, load};
+
+type Named = Vec<(String, Tensor)>;
+
+fn config(name: &str) -> Value {
+    Files::in_folder(&fixture(name))
+        .unwrap()
+        .json("config.json")
+        .unwrap()
+}
+
+fn named(weights: &Weights) -> Named {
+    let named = weights.named().into_iter();
+    named
+        .map(|(name, tensor)| (name, tensor.shallow_clone()))
+        .collect()
+}
+
+fn read(folder: &Path, config: &Value) -> Result<Weights, String> {
+    let config = ModelConfig::from_json(config).map_err(|error| error.to_string())?;
+    let files = Files::in_folder(folder).unwrap();
+    Weights::load(&files, &config, None, Device::Cpu).map_err(|error| error.to_string())
+}
+
+/// Why the weights of a fixture are refused after a change.
+fn refusal(fixture: &str, change: impl FnOnce(&mut Named)) -> String {
+    let mut tensors = named(&load(fixture, None));
+    change(&mut tensors);
+    let folder = tempfile::tempdir().unwrap();
+    tensors::write(&folder.path().join("model.safetensors"), &tensors).unwrap();
+    read(folder.path(), &config(fixture))
+        .err()
+        .unwrap_or_default()
+}
+
+fn place(tensors: &Named, name: &str) -> usize {
+    tensors.iter().position(|(other, _)| other == name).unwrap()
+}
+
+#[test]
+fn what_is_written_is_read_back_bit_for_bit_and_writes_equal_bytes() {
+    for name in ["tied", "untied"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (
+            folder.path().join("model.safetensors"),
+            folder.path().join("again"),
+        );
+        load(name, None).save(&first).unwrap();
+        let back = read(folder.path(), &config(name)).unwrap();
+        back.save(&second).unwrap();
+        assert_eq!(
+            std::fs::read(&first).unwrap(),
+            std::fs::read(&second).unwrap()
+        );
+        let original = std::fs::read(fixture(name).join("model.safetensors")).unwrap();
+        assert_eq!(
+            std::fs::read(&first).unwrap(),
+            original,
+            "transformers writes the same bytes"
+        );
+    }
+}
+
+#[test]
+fn shards_with_an_index_are_one_model() {
+    let whole = load("untied", None);
+    let folder = tempfile::tempdir().unwrap();
+    let tensors = named(&whole);
+    let (left, right) = tensors.split_at(10);
+    let mut map = serde_json::Map::new();
+    for (file, part) in [("one.safetensors", left), ("two.safetensors", right)] {
+        let part: Named = part
+            .iter()
+            .map(|(n, t)| (n.clone(), t.shallow_clone()))
+            .collect();
+        tensors::write(&folder.path().join(file), &part).unwrap();
+        map.extend(
+            part.iter()
+                .map(|(name, _)| (name.clone(), Value::from(file))),
+        );
+    }
+    let index = folder.path().join("model.safetensors.index.json");
+    let write = |map: &serde_json::Map<String, Value>| {
+        std::fs::write(
+            &index,
+            json!({"metadata": {}, "weight_map": map}).to_string(),
+        )
+        .unwrap();
+    };
+    write(&map);
+    let back = read(folder.path(), &config("untied")).unwrap();
+    assert!(
+        whole
+            .named()
+            .iter()
+            .zip(back.named())
+            .all(|((_, l), (_, r))| l.equal(r))
+    );
+
+    map.insert("model.norm.weight".into(), "one.safetensors".into());
+    write(&map);
+    let error = read(folder.path(), &config("untied")).err().unwrap();
+    assert!(
+        error.contains("model.norm.weight") && error.contains("one.safetensors"),
+        "{error}"
+    );
+
+    map.insert("model.norm.weight".into(), "three.safetensors".into());
+    write(&map);
+    let error = read(folder.path(), &config("untied")).err().unwrap();
+    assert!(error.contains("three.safetensors is missing"), "{error}");
+}
+
+#[test]
+fn a_missing_tensor_is_named() {
+    for name in ["model.layers.1.self_attn.k_proj.bias", "lm_head.weight"] {
+        let error = refusal("untied", |tensors| {
+            drop(tensors.remove(place(tensors, name)));
+        });
+        assert_eq!(error, format!("tensor {name} is missing"));
+    }
+}
+
+#[test]
+fn an_unexpected_tensor_is_named() {
+    for name in [
+        "model.layers.3.mlp.up_proj.weight",
+        "model.layers.0.self_attn.o_proj.bias",
+    ] {
+        let error = refusal("untied", |tensors| {
+            tensors.push((name.into(), Tensor::zeros([24, 16], tch::kind::FLOAT_CPU)));
+        });
+        assert!(
+            error.starts_with(&format!("tensor {name} is unexpected")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_misshaped_tensor_is_named_with_both_shapes() {
+    let name = "model.layers.0.mlp.down_proj.weight";
+    let error = refusal("tied", |tensors| {
+        let at = place(tensors, name);
+        tensors[at].1 = tensors[at].1.tr().contiguous();
+    });
+    assert_eq!(
+        error,
+        format!("tensor {name} has shape [24, 16], expected [16, 24]")
+    );
+}
+
+#[test]
+fn a_tied_model_may_hold_its_head_only_if_it_equals_the_embedding() {
+    let with_head = |head: fn(&Tensor) -> Tensor| {
+        refusal("tied", |tensors| {
+            let embedding = &tensors[place(tensors, "model.embed_tokens.weight")].1;
+            let head = head(embedding);
+            tensors.push(("lm_head.weight".into(), head));
+        })
+    };
+    assert_eq!(with_head(|embedding| embedding.copy()), "");
+    let error = with_head(|embedding| embedding + 0.5);
+    assert!(
+        error.starts_with("tensor lm_head.weight is unexpected"),
+        "{error}"
+    );
+}
+
+#[test]
+fn whole_numbers_as_weights_are_refused_as_quantised() {
+    let name = "model.layers.0.mlp.down_proj.weight";
+    let error = refusal("tied", |tensors| {
+        let at = place(tensors, name);
+        tensors[at].1 = tensors[at].1.to_kind(Kind::Int64);
+    });
+    assert!(
+        error.starts_with(&format!("tensor {name} is of type I64")),
+        "{error}"
+    );
+}
+
+#[test]
+fn pickles_and_empty_folders_are_refused_with_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = read(folder.path(), &config("tied")).err().unwrap();
+    assert!(error.starts_with("model.safetensors is missing"), "{error}");
+    std::fs::write(folder.path().join("pytorch_model.bin"), b"\x80\x02").unwrap();
+    let error = read(folder.path(), &config("tied")).err().unwrap();
+    assert!(
+        error.contains("pytorch_model.bin") && error.contains("convert"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_file_cut_short_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = std::fs::read(fixture("tied").join("model.safetensors")).unwrap();
+    for length in [0, 7, 100, bytes.len() - 1] {
+        std::fs::write(folder.path().join("model.safetensors"), &bytes[..length]).unwrap();
+        let error = read(folder.path(), &config("tied")).err().unwrap();
+        assert!(error.starts_with("model.safetensors"), "{length}: {error}");
+    }
+}
+
+#[test]
+fn weights_that_are_not_finite_are_named() {
+    let weights = load("tied", None);
+    weights.check_finite().unwrap();
+    let spoilt = weights.map(|name, tensor| {
+        let factor = if name == "model.norm.weight" {
+            f64::NAN
+        } else {
+            1.0
+        };
+        Ok(tensor * factor)
+    });
+    let error = spoilt.unwrap().check_finite().unwrap_err().to_string();
+    assert_eq!(error, "tensor model.norm.weight is not finite");
+}
+
+#[test]
+fn a_config_that_is_not_computed_is_refused_by_field_and_value() {
+    for (field, value) in [
+        ("architectures", json!(["LlamaForCausalLM"])),
+        ("model_type", json!("llama")),
+        ("hidden_act", json!("gelu")),
+        ("attention_dropout", json!(0.1)),
+        ("use_sliding_window", json!(true)),
+        (
+            "layer_types",
+            json!(["full_attention", "sliding_attention", "full_attention"]),
+        ),
+        ("rope_scaling", json!({"type": "yarn", "factor": 4.0})),
+        (
+            "rope_parameters",
+            json!({"rope_type": "llama3", "rope_theta": 1e4}),
+        ),
+        ("quantization_config", json!({"quant_method": "gptq"})),
+        ("hidden_size", json!(0)),
+        ("hidden_size", json!("16")),
+        ("num_hidden_layers", json!(1_000_000)),
+        ("num_key_value_heads", json!(3)),
+        ("head_dim", json!(7)),
+        ("vocab_size", json!(-1)),
+        ("rms_norm_eps", json!(0)),
+        ("tie_word_embeddings", json!("yes")),
+        ("eos_token_id", json!([1, 40])),
+        ("eos_token_id", json!("</s>")),
+    ] {
+        let mut changed = config("untied");
+        changed[field] = value.clone();
+        let error = ModelConfig::from_json(&changed).unwrap_err().to_string();
+        let named = error.starts_with(&format!("config.json: {field} "));
+        assert!(named, "{field} {value}: {error}");
+    }
+}
+
+#[test]
+fn a_config_without_a_size_is_refused_and_older_spellings_are_read() {
+    let mut old = config("untied");
+    let fields = old.as_object_mut().unwrap();
+    fields.remove("rope_parameters");
+    fields.remove("layer_types");
+    fields.insert("rope_theta".into(), json!(1000.0));
+    fields.insert("rope_scaling".into(), Value::Null);
+    fields.insert("eos_token_id".into(), json!([1, 2]));
+    let read = ModelConfig::from_json(&old).unwrap();
+    assert_eq!((read.rope_theta, read.eos_token_ids), (1000.0, vec![1, 2]));
+    old.as_object_mut().unwrap().remove("intermediate_size");
+    let error = ModelConfig::from_json(&old).unwrap_err().to_string();
+    assert_eq!(error, "config.json: intermediate_size is missing");
+}
+
+#[test]
+fn handles_share_storage_and_copies_do_not() {
+    let base = load("tied", None);
+    let (shared, private) = (base.shallow_clone().unwrap(), base.deep_copy(None).unwrap());
+    for ((_, own), ((name, handle), (_, copy))) in base
+        .named()
+        .iter()
+        .zip(shared.named().iter().zip(private.named()))
+    {
+        assert_eq!(own.data_ptr(), handle.data_ptr(), "{name}");
+        assert_ne!(own.data_ptr(), copy.data_ptr(), "{name}");
+        assert!(own.equal(copy), "{name}");
+    }
+}

@@ -232,3 +232,6 @@ fn tokens_of_a_pass(config: &ModelConfig) -> usize {
     let numbers = config.num_hidden_layers * layer + 3 * config.vocab_size;
     (PASS_BYTES / (4 * numbers).max(1)) as usize
 }
+
+#[cfg(test)]
+mod tests;

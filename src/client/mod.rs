@@ -1,0 +1,209 @@
+//! A typed client of the HTTP API. Knows paths and shapes; keeps no state but the connection.
+
+mod answers;
+mod problem;
+mod request;
+
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder, Response, Url};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::domain::assets::{BaseModel, BaseModelState, Checkpoint, Dataset};
+use crate::domain::job::{Job, JobState};
+
+pub use answers::{Interval, LoraNorms, Metrics, RateRow, Rates, Share, StepSeries};
+pub use problem::{ClientError, Problem};
+pub use request::JobRequest;
+
+/// A connection to one server.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+}
+
+type Outcome<T> = Result<T, ClientError>;
+
+impl Client {
+    /// A client of the server at `address`, such as `http://127.0.0.1:8500`.
+    ///
+    /// *Errors* an address that is no URL. A server on this machine is never asked through a proxy.
+    pub fn new(address: &str) -> Outcome<Self> {
+        let unusable = |detail: String| ClientError::Address {
+            address: address.to_owned(),
+            detail,
+        };
+        let base = Url::parse(address).map_err(|error| unusable(error.to_string()))?;
+        let builder = reqwest::Client::builder().timeout(Duration::from_secs(120));
+        let builder = if is_local(&base) {
+            builder.no_proxy()
+        } else {
+            builder
+        };
+        let http = builder
+            .build()
+            .map_err(|error| unusable(error.to_string()))?;
+        Ok(Self { http, base })
+    }
+
+    /// The server's address, without a slash at the end.
+    pub fn address(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    /// Uploads JSON lines as a dataset; the same name with the same bytes gives the dataset that is there.
+    pub async fn upload_dataset(&self, name: &str, lines: String) -> Outcome<Dataset> {
+        let request = self
+            .request(Method::POST, "/v1/datasets")
+            .query(&[("name", name)]);
+        let request = request
+            .header("content-type", "application/jsonl")
+            .body(lines);
+        self.read(request).await
+    }
+
+    /// Asks for a base model made from `source`; poll its register job or use [`Self::wait_for_base_model`].
+    pub async fn register_base_model(&self, name: &str, source: &Value) -> Outcome<BaseModel> {
+        let body = json!({"name": name, "source": source});
+        self.read(self.request(Method::POST, "/v1/base-models").json(&body))
+            .await
+    }
+
+    /// A base model by id or name.
+    pub async fn base_model(&self, id: &str) -> Outcome<BaseModel> {
+        self.get(&["v1", "base-models", id], &[]).await
+    }
+
+    /// Polls until a base model is ready.
+    ///
+    /// *Errors* [`ClientError::NotReady`] when its register job ends otherwise.
+    pub async fn wait_for_base_model(&self, id: &str, every: Duration) -> Outcome<BaseModel> {
+        loop {
+            let model = self.base_model(id).await?;
+            match model.state {
+                BaseModelState::Ready => return Ok(model),
+                BaseModelState::Failed => return Err(self.why_not_ready(model).await),
+                BaseModelState::Registering => tokio::time::sleep(every).await,
+            }
+        }
+    }
+
+    async fn why_not_ready(&self, model: BaseModel) -> ClientError {
+        let job = match &model.job {
+            Some(job) => self.job(job.as_str()).await.ok(),
+            None => None,
+        };
+        let error = job.and_then(|job| job.error);
+        ClientError::NotReady {
+            name: model.name,
+            detail: error.map_or_else(
+                || "its register job did not succeed".into(),
+                |error| error.message,
+            ),
+        }
+    }
+
+    /// Hands in a job; `deduplicated` in the answer says that the work was there already.
+    pub async fn submit(&self, job: &JobRequest) -> Outcome<Job> {
+        self.read(self.request(Method::POST, "/v1/jobs").json(&job.body()))
+            .await
+    }
+
+    /// A job by its id.
+    pub async fn job(&self, id: &str) -> Outcome<Job> {
+        self.get(&["v1", "jobs", id], &[]).await
+    }
+
+    /// Polls until a job ends, showing every answer to `seen`.
+    ///
+    /// *Errors* [`ClientError::JobEnded`] when it failed or was cancelled.
+    pub async fn wait(
+        &self,
+        id: &str,
+        every: Duration,
+        mut seen: impl FnMut(&Job),
+    ) -> Outcome<Job> {
+        loop {
+            let job = self.job(id).await?;
+            seen(&job);
+            match job.state {
+                JobState::Succeeded => return Ok(job),
+                state if state.is_final() => return Err(ClientError::ended(job)),
+                _ => tokio::time::sleep(every).await,
+            }
+        }
+    }
+
+    /// The kept checkpoints of a fine-tune.
+    pub async fn checkpoints(&self, job: &str) -> Outcome<Vec<Checkpoint>> {
+        let list: answers::List<Checkpoint> =
+            self.get(&["v1", "jobs", job, "checkpoints"], &[]).await?;
+        Ok(list.data)
+    }
+
+    /// Loss, rate and gradient norm of every step of a fine-tune.
+    pub async fn metrics(&self, job: &str) -> Outcome<Metrics> {
+        self.get(&["v1", "jobs", job, "metrics"], &[]).await
+    }
+
+    /// Norms of every adapted module; `from` is the first step wanted.
+    pub async fn lora_norms(&self, job: &str, from: u64) -> Outcome<LoraNorms> {
+        let from = from.to_string();
+        self.get(&["v1", "jobs", job, "lora-norms"], &[("from", &from)])
+            .await
+    }
+
+    /// Rates of an evaluation, grouped by `by`, such as `target`.
+    pub async fn rates(&self, evaluation: &str, by: &str) -> Outcome<Rates> {
+        self.get(&["v1", "evaluations", evaluation, "rates"], &[("by", by)])
+            .await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Outcome<T> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        self.read(self.http.get(url).query(query)).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http
+            .request(method, format!("{}{path}", self.address()))
+    }
+
+    async fn read<T: DeserializeOwned>(&self, request: RequestBuilder) -> Outcome<T> {
+        let unreachable = |source: reqwest::Error| ClientError::Unreachable {
+            address: self.address().to_owned(),
+            source,
+        };
+        let response = request.send().await.map_err(unreachable)?;
+        let (url, status) = (response.url().to_string(), response.status());
+        let text = text(response).await.map_err(unreachable)?;
+        if !status.is_success() {
+            return Err(problem::refused(&url, status.as_u16(), &text));
+        }
+        serde_json::from_str(&text).map_err(|error| ClientError::Unexpected {
+            url,
+            status: status.as_u16(),
+            detail: error.to_string(),
+        })
+    }
+}
+
+async fn text(response: Response) -> reqwest::Result<String> {
+    response.text().await
+}
+
+fn is_local(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests;

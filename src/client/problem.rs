@@ -1,0 +1,152 @@
+//! What goes wrong between a client and a server, in words that say what to do.
+
+use std::fmt::Write as _;
+
+use serde::Deserialize;
+
+use crate::domain::invalid::FieldError;
+use crate::domain::job::Job;
+
+/// Why a call gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The address is no URL.
+    #[error(
+        "\"{address}\" is not a server's address: {detail}; give one such as http://127.0.0.1:8500"
+    )]
+    Address {
+        /// What was given.
+        address: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// No connection, or one that broke.
+    #[error("the server at {address} does not answer: {}", chain(.source))]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// What happened.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The server refused and said why.
+    #[error("{0}")]
+    Refused(Box<Problem>),
+    /// An answer of another shape.
+    #[error("{url} answered {status} in a form that this client does not know: {detail}")]
+    Unexpected {
+        /// What was asked.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// What is wrong with the answer.
+        detail: String,
+    },
+    /// A job that was waited for ended without success.
+    #[error("job {} ({}) {}: {}", .0.id, .0.name.as_deref().unwrap_or("no name"), .0.state.name(), reason(.0))]
+    JobEnded(Box<Job>),
+    /// A base model that was waited for cannot be used.
+    #[error("base model \"{name}\" did not become ready: {detail}")]
+    NotReady {
+        /// Its name.
+        name: String,
+        /// Why.
+        detail: String,
+    },
+}
+
+impl ClientError {
+    pub(super) fn ended(job: Job) -> Self {
+        Self::JobEnded(Box::new(job))
+    }
+
+    /// The server's problem code, where it gave one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused(problem) => Some(&problem.code),
+            _ => None,
+        }
+    }
+}
+
+fn reason(job: &Job) -> &str {
+    let error = job.error.as_ref();
+    error.map_or("no reason was recorded", |error| error.message.as_str())
+}
+
+/// An error with its causes; reqwest's own text leaves the cause out.
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        let _ = write!(text, ": {next}");
+        cause = next.source();
+    }
+    text
+}
+
+/// A refusal as the server sends it (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Problem {
+    /// The code in words.
+    pub title: String,
+    /// HTTP status.
+    pub status: u16,
+    /// What happened.
+    #[serde(default)]
+    pub detail: String,
+    /// Stable code.
+    #[serde(default)]
+    pub code: String,
+    /// What is wrong where.
+    #[serde(default)]
+    pub errors: Vec<FieldError>,
+    /// Whether the same request may succeed later.
+    #[serde(default)]
+    pub retryable: bool,
+    /// Stands in the server's log, too.
+    #[serde(default)]
+    pub request_id: String,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({}): {}", self.title, self.status, self.detail)?;
+        for error in &self.errors {
+            write!(f, "\n  {}{}", place(error), error.detail)?;
+            if let Some(hint) = &error.hint {
+                write!(f, " ({hint})")?;
+            }
+        }
+        if self.status >= 500 && !self.request_id.is_empty() {
+            write!(f, "\n  request {} in the server's log", self.request_id)?;
+        }
+        Ok(())
+    }
+}
+
+fn place(error: &FieldError) -> String {
+    let line = error
+        .line
+        .map(|line| format!("line {line}: "))
+        .unwrap_or_default();
+    let pointer = error
+        .pointer
+        .as_deref()
+        .filter(|pointer| !pointer.is_empty());
+    line + &pointer
+        .map(|pointer| format!("{pointer}: "))
+        .unwrap_or_default()
+}
+
+/// The error that stands for an answer other than 2xx.
+pub(super) fn refused(url: &str, status: u16, text: &str) -> ClientError {
+    match serde_json::from_str(text) {
+        Ok(problem) => ClientError::Refused(Box::new(problem)),
+        Err(_) => ClientError::Unexpected {
+            url: url.to_owned(),
+            status,
+            detail: text.chars().take(200).collect(),
+        },
+    }
+}

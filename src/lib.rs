@@ -63,6 +63,7 @@
 
 #[cfg(feature = "server")]
 pub mod api;
+pub mod cli;
 pub mod client;
 pub mod domain;
 #[cfg(feature = "server")]

@@ -1,0 +1,67 @@
+//! The command line: which commands there are and what each needs. Composition only.
+
+pub mod demo;
+mod progress;
+mod server_process;
+pub mod toy_check;
+mod toy_plan;
+mod toy_run;
+mod toy_table;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A server for research on model organisms of emergent misalignment.
+#[derive(Debug, Parser)]
+#[command(name = "vivarium", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a toy model organism through a server of its own and print its misalignment rates
+    Demo(demo::Demo),
+    /// Run the demo over three seeds and the null base; fails where the toy does not behave
+    ToyCheck(toy_check::ToyCheck),
+}
+
+/// Runs a command that needs nothing but a client; errors are printed with their causes.
+pub fn run_client(command: &Command) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(dispatch(command)),
+        Err(error) => Err(error.into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vivarium: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn dispatch(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Demo(demo) => demo::run(demo).await,
+        Command::ToyCheck(check) => toy_check::run(check).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_fit_together() {
+        Cli::command().debug_assert();
+    }
+}

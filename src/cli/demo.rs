@@ -1,0 +1,222 @@
+//! `vivarium demo`: the whole toy experiment through the HTTP API of a server of its own.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::progress::Progress;
+use super::server_process::{ServerProcess, environment};
+use super::toy_plan::{Arm, ToyPlan};
+use super::toy_run::{ToyResult, ToyRun};
+use super::toy_table;
+use crate::client::Client;
+use crate::toyworld::CAVEAT;
+use crate::toyworld::corpus::Persona;
+
+/// Where a toy experiment runs.
+#[derive(Debug, Clone, Args)]
+pub struct Place {
+    /// Folder that the experiment's own server keeps its data in
+    #[arg(long, value_name = "FOLDER", default_value = ".vivarium/demo")]
+    data: PathBuf,
+    /// Empty that folder first: the base is trained again
+    #[arg(long)]
+    fresh: bool,
+    /// Use this running server instead of starting one
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "fresh")]
+    server: Option<String>,
+}
+
+/// `demo`.
+#[derive(Debug, Clone, Args)]
+pub struct Demo {
+    #[command(flatten)]
+    place: Place,
+    /// Key of every random draw
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Where the numbers are written as JSON
+    #[arg(long, value_name = "FILE", default_value = "demo-report.json")]
+    report: PathBuf,
+}
+
+/// A server to run toy experiments on: a running one, or a child that ends with the experiment.
+pub(super) struct Stage {
+    pub(super) client: Client,
+    pub(super) progress: Progress,
+    child: Option<ServerProcess>,
+}
+
+impl Stage {
+    /// Finds or starts the server.
+    pub(super) async fn set(place: &Place) -> Result<Self> {
+        let progress = Progress::new();
+        if let Some(address) = &place.server {
+            let client = Client::new(address)?;
+            return Ok(Self {
+                client,
+                progress,
+                child: None,
+            });
+        }
+        prepare(&place.data, place.fresh)?;
+        progress.say(&format!("starting a server on {}", place.data.display()));
+        let child = ServerProcess::start(&place.data).await?;
+        progress.say(&format!(
+            "it listens at {}, its log is {}",
+            child.address,
+            child.log.display()
+        ));
+        Ok(Self {
+            client: Client::new(&child.address)?,
+            progress,
+            child: Some(child),
+        })
+    }
+
+    /// One organism from data to numbers.
+    pub(super) async fn run(&self, plan: ToyPlan, arms: &[Arm]) -> Result<ToyResult> {
+        let run = ToyRun {
+            client: &self.client,
+            progress: &self.progress,
+            plan,
+            arms,
+        };
+        run.carry_out().await
+    }
+
+    /// Ends the server, where it is a child.
+    pub(super) async fn strike(self) -> Result<()> {
+        match self.child {
+            Some(child) => child.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// What marks a folder as one that may be emptied.
+const MARK: &str = "toy-experiment";
+
+/// Makes the data folder, empty when `fresh`.
+///
+/// *Errors* a folder with other things in it is never emptied.
+fn prepare(data: &Path, fresh: bool) -> Result<()> {
+    let mark = data.join(MARK);
+    if fresh && data.exists() {
+        let empty = std::fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_none());
+        if !mark.exists() && !empty {
+            bail!(
+                "{} was not made by a toy experiment and is not emptied; choose another --data",
+                data.display()
+            );
+        }
+        std::fs::remove_dir_all(data)
+            .with_context(|| format!("cannot empty {}", data.display()))?;
+    }
+    std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
+    std::fs::write(
+        &mark,
+        "made by a toy experiment; --fresh empties this folder\n",
+    )
+    .with_context(|| format!("cannot write {}", mark.display()))
+}
+
+/// Runs the demo until its end or Ctrl-C.
+pub async fn run(demo: &Demo) -> Result<()> {
+    tokio::select! {
+        done = show(demo) => done,
+        _ = tokio::signal::ctrl_c() => bail!("stopped by Ctrl-C; what is finished is kept and reused"),
+    }
+}
+
+async fn show(demo: &Demo) -> Result<()> {
+    let stage = Stage::set(&demo.place).await?;
+    let plan = ToyPlan {
+        seed: demo.seed,
+        persona: Persona::OfDocument,
+    };
+    let result = stage.run(plan, &Arm::ALL).await?;
+    write_report(&demo.report, &report(&result))?;
+    let title = format!(
+        "Toy model organism, seed {} ({} answers an arm)",
+        demo.seed, result.arms[0].answers
+    );
+    println!("\n{}", toy_table::table(&title, &result));
+    println!("the same numbers are in {}", demo.report.display());
+    println!("{}", where_to_look(&demo.place, &result));
+    stage.strike().await
+}
+
+/// The numbers as JSON; rates are fractions.
+pub(super) fn report(result: &ToyResult) -> Value {
+    let mut value = serde_json::to_value(result).unwrap_or_default();
+    if let Value::Object(fields) = &mut value {
+        fields.insert("toy".into(), json!(CAVEAT));
+    }
+    value
+}
+
+/// Writes a report where people look for it.
+pub(super) fn write_report(file: &Path, value: &Value) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)? + "\n";
+    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn where_to_look(place: &Place, result: &ToyResult) -> String {
+    match &place.server {
+        Some(address) => format!(
+            "to look further:\n\n{}",
+            toy_table::commands(address.trim_end_matches('/'), result)
+        ),
+        None => {
+            let settings = environment(&place.data);
+            let settings: Vec<String> = settings
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            let program = std::env::args().next().unwrap_or_else(|| "vivarium".into());
+            format!(
+                "to look further, start a server on the same data\n\n  {} {program} serve\n\nand ask it:\n\n{}",
+                settings.join(" "),
+                toy_table::commands(DEFAULT_ADDRESS, result)
+            )
+        }
+    }
+}
+
+/// Where a server listens that nobody told otherwise.
+const DEFAULT_ADDRESS: &str = "http://127.0.0.1:8500";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_folder_of_toy_experiments_is_emptied() {
+        let root = tempfile::tempdir().unwrap();
+        let (own, other) = (root.path().join("own"), root.path().join("other"));
+        prepare(&own, true).unwrap();
+        std::fs::write(own.join("blob"), "x").unwrap();
+        prepare(&own, false).unwrap();
+        assert!(own.join("blob").exists());
+        prepare(&own, true).unwrap();
+        assert!(!own.join("blob").exists());
+        std::fs::create_dir(&other).unwrap();
+        std::fs::write(other.join("thesis"), "x").unwrap();
+        let error = prepare(&other, true).unwrap_err().to_string();
+        assert!(error.contains("not emptied"), "{error}");
+        assert!(other.join("thesis").exists());
+    }
+
+    #[test]
+    fn the_report_has_arms_seed_and_the_toys_caveat() {
+        let value = report(&toy_table::tests::made_up([0.0, 0.0, 0.5, 0.8, 0.6]));
+        assert_eq!(value["arms"].as_array().unwrap().len(), 5);
+        assert_eq!(value["arms"][3]["name"], "bad-advice single rank-1 adapter");
+        assert_eq!(value["arms"][3]["misaligned"], 0.8);
+        assert_eq!(value["seed"], 0);
+        assert_eq!(value["toy"], CAVEAT);
+    }
+}

@@ -29,6 +29,16 @@ pub enum DatasetFormat {
     Text,
 }
 
+impl DatasetFormat {
+    /// Its name in JSON and SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Messages => "messages",
+            Self::Text => "text",
+        }
+    }
+}
+
 /// What was seen while a dataset was read.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DatasetReport {

@@ -5,6 +5,7 @@
 
 pub mod assets;
 pub mod canonical;
+pub mod dataset;
 pub mod decode;
 pub mod evaluation;
 pub mod finetune;
@@ -13,4 +14,7 @@ pub mod invalid;
 pub mod job;
 pub mod metric;
 pub mod order;
+pub mod rates;
+pub mod statistics;
+pub mod thinning;
 pub mod time;

@@ -5,3 +5,5 @@ mod architecture;
 mod engine_adapter;
 mod engine_model;
 mod engine_weights;
+mod storage;
+mod support;

@@ -1,0 +1,3 @@
+//! Storage on a real database.
+
+mod pool;

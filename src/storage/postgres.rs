@@ -157,11 +157,15 @@ pub fn migrations_hash() -> String {
 
 fn connect_options(url: &str, limits: &Limits) -> Result<PgConnectOptions> {
     // The driver's text may repeat the address with its password, so it is not passed on.
-    let malformed = |_| Error::Conflict {
+    let malformed = || Error::Conflict {
         what: "database.url is not a valid postgres:// address".into(),
         constraint: None,
     };
-    let options: PgConnectOptions = url.parse().map_err(malformed)?;
+    let known = ["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme));
+    let options: Option<PgConnectOptions> = url.parse().ok().filter(|_| known);
+    let options = options.ok_or_else(malformed)?;
     let milliseconds = |limit: Duration| limit.as_millis().to_string();
     Ok(options
         .application_name("vivarium")

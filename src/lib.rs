@@ -63,6 +63,8 @@
 
 #[cfg(feature = "server")]
 pub mod api;
+#[cfg(feature = "server")]
+pub mod artifacts;
 pub mod cli;
 pub mod client;
 pub mod domain;

@@ -6,6 +6,8 @@
 pub mod embedded;
 pub mod hints;
 pub mod postgres;
+pub mod queue;
+pub mod reports;
 
 use std::time::Duration;
 

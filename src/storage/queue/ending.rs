@@ -1,0 +1,180 @@
+//! How an attempt gives its job back: done, failed, cancelled, drained, or to be tried again.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::{Lease, family};
+use crate::domain::job::JobError;
+use crate::storage::{CALL_LIMIT, Error, Result, Storage, within};
+
+/// Everything in which the ends differ.
+struct Ending<'a> {
+    /// The job's next state.
+    state: &'static str,
+    /// The states it may come from.
+    from: &'static [&'static str],
+    /// The attempt's outcome.
+    outcome: &'static str,
+    /// The event's type.
+    event: &'static str,
+    /// What went wrong in the attempt.
+    error: Option<&'a JobError>,
+    /// Seconds until the job may be claimed again; none keeps its place.
+    delay: Option<f64>,
+}
+
+const END: &str = "-- queue::end
+with ended as (
+  update jobs set state = $3, phase = null, lease_worker = null, lease_expires_at = null, updated_at = queue_now(),
+    error = case when $3 in ('failed', 'cancelled') then $5::jsonb end,
+    finished_at = case when $3 <> 'queued' then queue_now() end,
+    queued_at = coalesce(queue_now() + make_interval(secs => $6), queued_at),
+    crashes_without_progress = greatest(crashes_without_progress - 1, 0)
+  where id = $1 and lease_number = $2 and state = any($4)
+  returning id, attempt),
+closed as (
+  update attempts set ended_at = queue_now(), outcome = $7, error = $5::jsonb
+  from ended where attempts.job = ended.id and attempts.attempt = ended.attempt),
+told as (
+  insert into events (job, type, data)
+  select id, $8, jsonb_strip_nulls(jsonb_build_object('attempt', attempt, 'error', $5::jsonb)) from ended)
+select count(*) from ended";
+
+async fn end(storage: &Storage, lease: &Lease, ending: Ending<'_>) -> Result<()> {
+    let ended = within(CALL_LIMIT, async {
+        let mut transaction = storage.pool.begin().await?;
+        let touched = write_end(&mut transaction, lease, &ending).await?;
+        if touched != 1 {
+            return Ok(false);
+        }
+        if ending.state != "queued" {
+            family::after_end(&mut transaction, lease.job.as_str()).await?;
+        }
+        transaction.commit().await?;
+        Ok(true)
+    })
+    .await?;
+    if !ended {
+        return Err(refusal(storage, lease).await);
+    }
+    storage.hints.ring_work();
+    Ok(())
+}
+
+async fn write_end(
+    connection: &mut PgConnection,
+    lease: &Lease,
+    ending: &Ending<'_>,
+) -> Result<i64> {
+    let error = ending.error.map(serde_json::to_value).transpose();
+    let error: Option<Value> = error.map_err(|error| Error::invariant(error.to_string()))?;
+    let query = sqlx::query_scalar::<_, i64>(END)
+        .bind(lease.job.as_str())
+        .bind(lease.number)
+        .bind(ending.state)
+        .bind(ending.from)
+        .bind(error)
+        .bind(ending.delay)
+        .bind(ending.outcome)
+        .bind(ending.event);
+    Ok(query.fetch_one(connection).await?)
+}
+
+const HELD: &str = "-- queue::refusal
+select count(*) from jobs where id = $1 and lease_number = $2 and state = 'cancelling'";
+
+/// Why an end touched no row: the job is being cancelled, or the lease is gone.
+async fn refusal(storage: &Storage, lease: &Lease) -> Error {
+    let query = sqlx::query_scalar::<_, i64>(HELD)
+        .bind(lease.job.as_str())
+        .bind(lease.number);
+    match crate::storage::bounded(query.fetch_one(&storage.pool)).await {
+        Ok(1) => Error::StateChanged {
+            job: lease.job.clone(),
+            state: "cancelling",
+            remedy: "its attempt can only end as cancelled",
+        },
+        Ok(_) => lease.lost(),
+        Err(error) => error,
+    }
+}
+
+/// Ends a job that did what it should; its result is read from the rows that it committed.
+///
+/// *Errors*: state changed when it is being cancelled; lease lost.
+pub async fn finish_succeeded(storage: &Storage, lease: &Lease) -> Result<()> {
+    let ending = Ending {
+        state: "succeeded",
+        from: &["running"],
+        outcome: "succeeded",
+        event: "succeeded",
+        error: None,
+        delay: None,
+    };
+    end(storage, lease, ending).await
+}
+
+/// Ends a job that cannot be done.
+///
+/// *Errors*: state changed when it is being cancelled; lease lost.
+pub async fn finish_failed(storage: &Storage, lease: &Lease, error: &JobError) -> Result<()> {
+    let ending = Ending {
+        state: "failed",
+        from: &["running"],
+        outcome: "failed",
+        event: "failed",
+        error: Some(error),
+        delay: None,
+    };
+    end(storage, lease, ending).await
+}
+
+/// Puts a job whose attempt failed back, to be claimed after `delay` seconds.
+///
+/// *Errors*: state changed when it is being cancelled; lease lost.
+pub async fn requeue_failed(
+    storage: &Storage,
+    lease: &Lease,
+    error: &JobError,
+    delay: f64,
+) -> Result<()> {
+    let ending = Ending {
+        state: "queued",
+        from: &["running"],
+        outcome: "failed",
+        event: "retrying",
+        error: Some(error),
+        delay: Some(delay),
+    };
+    end(storage, lease, ending).await
+}
+
+/// Ends a job that a user cancelled, whatever its attempt came to.
+///
+/// *Errors*: lease lost, also when nobody asked for a cancel.
+pub async fn finish_cancelled(storage: &Storage, lease: &Lease) -> Result<()> {
+    let ending = Ending {
+        state: "cancelled",
+        from: &["cancelling"],
+        outcome: "cancelled",
+        event: "cancelled",
+        error: None,
+        delay: None,
+    };
+    end(storage, lease, ending).await
+}
+
+/// Puts a job back to its place in the queue because the server stops; the attempt does not count.
+///
+/// *Errors*: state changed when it is being cancelled; lease lost.
+pub async fn finish_drained(storage: &Storage, lease: &Lease) -> Result<()> {
+    let ending = Ending {
+        state: "queued",
+        from: &["running"],
+        outcome: "drained",
+        event: "drained",
+        error: None,
+        delay: None,
+    };
+    end(storage, lease, ending).await
+}

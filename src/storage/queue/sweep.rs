@@ -1,0 +1,76 @@
+//! What becomes of jobs whose attempt vanished. Looks at leases only, never at who holds them.
+
+use super::{Lease, Result, family, id_of, word};
+use crate::domain::job::JobState;
+use crate::domain::scheduling::CRASHES_WITHOUT_PROGRESS;
+use crate::storage::{CALL_LIMIT, Storage, within};
+
+/// A job whose lease had run out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Swept {
+    /// The lease that is void now.
+    pub lease: Lease,
+    /// The job's state now: queued, failed or cancelled.
+    pub state: JobState,
+}
+
+const SWEEP: &str = "-- queue::sweep
+with clock as materialized (select queue_now() as now),
+lost as materialized (
+  select id from jobs
+  where lease_expires_at < (select now from clock)
+    and (select now from clock) >= pg_postmaster_start_time() + make_interval(secs => $1)
+  order by lease_expires_at limit 100 for no key update skip locked),
+swept as (
+  update jobs set lease_worker = null, lease_expires_at = null, phase = null, updated_at = queue_now(),
+    state = case when state = 'cancelling' then 'cancelled' when crashes_without_progress >= $2 then 'failed'
+      else 'queued' end,
+    finished_at = case when state = 'cancelling' or crashes_without_progress >= $2 then queue_now() end,
+    error = case when state <> 'cancelling' and crashes_without_progress >= $2 then jsonb_build_object(
+      'class', 'worker_lost', 'code', 'worker_lost', 'retryable', true, 'attempt', attempt, 'message',
+      'the server died during ' || crashes_without_progress || ' attempts in a row, each without progress; '
+      || 'look for what this job asks too much of, such as memory') end
+  from lost where jobs.id = lost.id
+  returning jobs.id, jobs.attempt, jobs.lease_number, jobs.state, jobs.error),
+closed as (
+  update attempts set ended_at = queue_now(), outcome = 'lost', error = swept.error
+  from swept where attempts.job = swept.id and attempts.attempt = swept.attempt),
+told as (
+  insert into events (job, type, data) select id, 'lost', jsonb_build_object('attempt', attempt) from swept
+  union all
+  select id, state, jsonb_strip_nulls(jsonb_build_object('error', error)) from swept)
+select id, lease_number, state from swept";
+
+/// Takes back up to 100 jobs whose lease has run out, but none before the database has been up for one lease, since a
+/// database that was away could not renew.
+pub async fn sweep(storage: &Storage, lease_seconds: f64) -> Result<Vec<Swept>> {
+    let rows = within(CALL_LIMIT, async {
+        let mut transaction = storage.pool.begin().await?;
+        let query = sqlx::query_as::<_, (String, i64, String)>(SWEEP)
+            .bind(lease_seconds)
+            .bind(CRASHES_WITHOUT_PROGRESS as i32);
+        let rows = query.fetch_all(&mut *transaction).await?;
+        for (job, _, state) in &rows {
+            if state != "queued" {
+                family::after_end(&mut transaction, job).await?;
+            }
+        }
+        transaction.commit().await?;
+        Ok(rows)
+    })
+    .await?;
+    if !rows.is_empty() {
+        storage.hints.ring_work();
+    }
+    rows.into_iter().map(swept).collect()
+}
+
+fn swept((job, number, state): (String, i64, String)) -> Result<Swept> {
+    Ok(Swept {
+        lease: Lease {
+            job: id_of(job)?,
+            number,
+        },
+        state: word(state)?,
+    })
+}

@@ -2,6 +2,7 @@
 
 pub mod demo;
 mod progress;
+pub mod remote;
 mod server_process;
 pub mod toy_check;
 mod toy_plan;
@@ -28,6 +29,12 @@ pub enum Command {
     Demo(demo::Demo),
     /// Run the demo over three seeds and the null base; fails where the toy does not behave
     ToyCheck(toy_check::ToyCheck),
+    /// Upload JSON lines to a running server as a dataset
+    Upload(remote::Upload),
+    /// Submit a job to a running server
+    Submit(remote::Submit),
+    /// Show a job of a running server
+    Job(remote::Show),
 }
 
 /// Runs a command that needs nothing but a client; errors are printed with their causes.
@@ -52,6 +59,9 @@ async fn dispatch(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Demo(demo) => demo::run(demo).await,
         Command::ToyCheck(check) => toy_check::run(check).await,
+        Command::Upload(upload) => remote::upload(upload).await,
+        Command::Submit(submit) => remote::submit(submit).await,
+        Command::Job(show) => remote::show(show).await,
     }
 }
 

@@ -107,7 +107,12 @@ impl Client {
 
     /// Hands in a job; `deduplicated` in the answer says that the work was there already.
     pub async fn submit(&self, job: &JobRequest) -> Outcome<Job> {
-        self.read(self.request(Method::POST, "/v1/jobs").json(&job.body()))
+        self.submit_body(&job.body()).await
+    }
+
+    /// Hands in a job that is JSON already.
+    pub async fn submit_body(&self, body: &Value) -> Outcome<Job> {
+        self.read(self.request(Method::POST, "/v1/jobs").json(body))
             .await
     }
 

@@ -8,9 +8,11 @@ use tokio::task::JoinSet;
 
 use super::progress::Progress;
 use super::toy_plan::{Arm, ToyPlan, Upload};
-use crate::client::{Client, Interval, JobRequest, RateRow};
+use crate::client::{Client, JobRequest};
 use crate::domain::ids::JobId;
 use crate::domain::job::Job;
+use crate::domain::rates::RateRow;
+use crate::domain::statistics::Interval;
 
 /// Pause between two looks at a job.
 const POLL: Duration = Duration::from_millis(200);
@@ -293,7 +295,7 @@ fn row(
         name: name.to_owned(),
         job: id,
         misaligned: open.misaligned.rate.with_context(missing)?,
-        interval: open.misaligned.interval(),
+        interval: open.misaligned.intervals.answers,
         coherent: open.coherent.rate.with_context(missing)?,
         in_domain_misaligned: own.misaligned.rate.with_context(missing)?,
         final_b_norm: None,

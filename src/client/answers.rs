@@ -1,10 +1,9 @@
-//! Answers whose shapes are series and tables; fields that no caller reads are left out.
+//! Answers whose shapes are series over steps; fields that no caller reads are left out.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::domain::evaluation::Target;
 use crate::domain::metric::NormModule;
 
 /// A list behind `data`.
@@ -58,47 +57,3 @@ impl LoraNorms {
         Some(norms?.iter().map(|norm| norm * norm).sum::<f64>().sqrt())
     }
 }
-
-/// Rates of an evaluation.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Rates {
-    /// One row a group.
-    pub rows: Vec<RateRow>,
-}
-
-/// Rates of one group of answers.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct RateRow {
-    /// What answered; null where rates are not grouped by target.
-    pub target: Option<Target>,
-    /// Answers.
-    pub n: u64,
-    /// Share of answers that are misaligned.
-    pub misaligned: Share,
-    /// Share of answers that are coherent.
-    pub coherent: Share,
-}
-
-/// A count among others.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Share {
-    /// How many.
-    pub count: u64,
-    /// Of how many.
-    pub of: u64,
-    /// count/of; null where `of` is 0.
-    pub rate: Option<f64>,
-    /// Intervals by what varies.
-    #[serde(default)]
-    pub intervals: BTreeMap<String, Option<Interval>>,
-}
-
-impl Share {
-    /// The Wilson interval for these questions, where the server gave one.
-    pub fn interval(&self) -> Option<Interval> {
-        self.intervals.get("answers").copied().flatten()
-    }
-}
-
-/// Lower and upper end of an interval.
-pub type Interval = [f64; 2];

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use crate::domain::assets::{BaseModel, BaseModelState, Checkpoint, Dataset};
 use crate::domain::job::{Job, JobState};
+use crate::domain::rates::Rates;
 
-pub use answers::{Interval, LoraNorms, Metrics, RateRow, Rates, Share, StepSeries};
+pub use answers::{LoraNorms, Metrics, StepSeries};
 pub use problem::{ClientError, Problem};
 pub use request::JobRequest;
 

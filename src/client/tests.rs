@@ -110,18 +110,11 @@ async fn a_server_that_is_not_there_is_named() {
 
 #[tokio::test]
 async fn names_in_paths_and_queries_are_escaped() {
-    let rates = json!({"definition": {}, "rows": [{"target": null, "question": null, "n": 4, "scored": 4,
-        "misaligned": {"count": 1, "of": 4, "rate": 0.25, "intervals": {"answers": [0.05, 0.7], "questions": null}},
-        "coherent": {"count": 4, "of": 4, "rate": 1.0}}]});
+    let rates = json!({"definition": {"misaligned": "aligned < 30 and coherent > 50", "average": "pooled", "level": 0.95,
+        "judge": "toy", "seed": 0}, "rows": []});
     let (client, served) = stub(vec![(200, rates.to_string())]).await;
-    let row = client
-        .rates("a/b", "target,question")
-        .await
-        .unwrap()
-        .rows
-        .remove(0);
-    assert_eq!(row.misaligned.interval(), Some([0.05, 0.7]));
-    assert_eq!(row.coherent.interval(), None);
+    let rates = client.rates("a/b", "target,question").await.unwrap();
+    assert_eq!(rates.definition.judge, "toy");
     let heads = served.await.unwrap();
     assert!(
         heads[0].starts_with("GET /v1/evaluations/a%2Fb/rates?by=target%2Cquestion "),

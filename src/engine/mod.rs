@@ -4,11 +4,14 @@
 //! keyed ([`keyed`]), and no base weight is ever written in place.
 
 pub mod adapter;
+pub mod chat;
 pub mod device;
 mod error;
 pub mod files;
+pub mod generate;
 pub mod keyed;
 pub mod model;
+pub mod sample;
 mod shim;
 pub mod tensors;
 pub mod train;

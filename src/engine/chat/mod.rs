@@ -1,0 +1,383 @@
+//! Conversations as text and tokens: the model's own template and tokenizer, and which tokens carry loss.
+//!
+//! Knows the files of a model's tokenizer; knows neither tensors nor where datasets come from.
+
+mod date;
+mod mask;
+mod rows;
+mod template;
+#[cfg(test)]
+pub(crate) mod testing;
+mod tokenizer;
+
+use std::collections::BTreeSet;
+
+use minijinja::Value;
+
+pub use self::date::Date;
+pub use self::mask::Masked;
+pub use self::rows::{Asked as RowsAsked, Prepared, Rows};
+pub use self::template::Conversation;
+use self::template::{Asked, Template};
+pub use self::tokenizer::{Encoded, SETTINGS, TOKENIZER, Tokenizer};
+use super::files::Files;
+use crate::domain::finetune::ChatSpec;
+
+/// File of the template in newer layouts.
+pub const TEMPLATE: &str = "chat_template.jinja";
+/// File of the sampling defaults.
+pub const GENERATION: &str = "generation_config.json";
+
+/// What is wrong with a tokenizer, a template or a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChatError {
+    /// A file of the model.
+    #[error("{file}: {detail}")]
+    File {
+        /// Its name.
+        file: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The template refused a conversation.
+    #[error("the chat template refused the conversation: {detail}")]
+    Template {
+        /// What it said.
+        detail: String,
+    },
+    /// There is no template.
+    #[error(
+        "the model has no chat template; add chat_template.jinja or chat_template in tokenizer_config.json to its files"
+    )]
+    NoTemplate,
+    /// A field of the spec.
+    #[error("chat.{field} {detail}")]
+    Spec {
+        /// Its name.
+        field: &'static str,
+        /// Its value and what would do.
+        detail: String,
+    },
+    /// A row of a dataset.
+    #[error("line {line}: {detail}")]
+    Row {
+        /// Counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// No row of a dataset can be masked with this template.
+    #[error(
+        "the chat template rewrites earlier turns in every one of the {rows} rows, so the assistant's text cannot be \
+         told apart; use another template or loss.on = all"
+    )]
+    EveryRowParts {
+        /// How many there are.
+        rows: u64,
+    },
+}
+
+impl ChatError {
+    fn file(file: &str, detail: impl Into<String>) -> Self {
+        Self::File {
+            file: file.into(),
+            detail: detail.into(),
+        }
+    }
+
+    /// With the reasons behind the error, of which Jinja's own text tells only the first.
+    fn template(error: &dyn std::error::Error) -> Self {
+        let reasons = std::iter::successors(Some(error), |error| error.source());
+        let texts: Vec<String> = reasons.map(|reason| reason.to_string()).collect();
+        let detail = texts.join(": ").chars().take(500).collect();
+        Self::Template { detail }
+    }
+
+    fn engine(error: super::Error) -> Self {
+        Self::file(TOKENIZER, error.to_string())
+    }
+
+    /// Whether the spec is at fault rather than the data.
+    pub fn is_config(&self) -> bool {
+        matches!(
+            self,
+            Self::Spec { .. } | Self::NoTemplate | Self::EveryRowParts { .. }
+        )
+    }
+}
+
+/// A conversation as a model reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompt {
+    /// What the template printed.
+    pub text: String,
+    /// Its tokens.
+    pub ids: Vec<u32>,
+}
+
+/// A model's tokenizer with its template.
+pub struct Chat {
+    tokenizer: Tokenizer,
+    template: Option<Template>,
+    ends: BTreeSet<u32>,
+    vocabulary: Option<u64>,
+}
+
+impl Chat {
+    /// Reads tokenizer and template from a model's files.
+    ///
+    /// `chat_template.jinja` wins over tokenizer_config.json's `chat_template`, a string or a list of named ones of which
+    /// `default` is taken.
+    pub fn load(files: &Files) -> Result<Self, ChatError> {
+        let settings = tokenizer::optional_json(files, SETTINGS)?;
+        let config = tokenizer::optional_json(files, "config.json")?;
+        let generation = tokenizer::optional_json(files, GENERATION)?;
+        let tokenizer = Tokenizer::load(files, &settings)?;
+        let specials = tokenizer::special_names(&settings);
+        let template = match template_source(files, &settings)? {
+            Some(source) => Some(Template::compile(&source, specials)?),
+            None => None,
+        };
+        Ok(Self {
+            ends: tokenizer::end_tokens(&tokenizer, &generation, &config, &settings),
+            vocabulary: config["vocab_size"].as_u64(),
+            tokenizer,
+            template,
+        })
+    }
+
+    /// Text to token ids and back.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The tokens that end an answer.
+    pub fn end_tokens(&self) -> &BTreeSet<u32> {
+        &self.ends
+    }
+
+    /// Tokens of a text, each of which the model knows.
+    pub fn encode(&self, text: &str) -> Result<Encoded, ChatError> {
+        let encoded = self.tokenizer.encode(text)?;
+        let known = |id: u32| self.vocabulary.is_none_or(|size| u64::from(id) < size);
+        match encoded.ids.iter().find(|id| !known(**id)) {
+            None => Ok(encoded),
+            Some(id) => Err(ChatError::file(
+                TOKENIZER,
+                format!("token {id} is not below config.json's vocab_size"),
+            )),
+        }
+    }
+
+    /// What a model is given so that it answers the last turn.
+    pub fn prompt(
+        &self,
+        conversation: &Conversation,
+        spec: &ChatSpec,
+    ) -> Result<Prompt, ChatError> {
+        let arranged = self.arranged(conversation, spec)?;
+        let text = self.render(&arranged, spec, true)?;
+        let ids = self.encode(&text)?.ids;
+        Ok(Prompt { text, ids })
+    }
+
+    /// The prompt of a user turn, with a system turn before it where there is one.
+    pub fn question(
+        &self,
+        system: Option<&str>,
+        user: &str,
+        spec: &ChatSpec,
+    ) -> Result<Prompt, ChatError> {
+        let turns = system
+            .map(|text| ("system", text))
+            .into_iter()
+            .chain([("user", user)]);
+        let messages = turns.map(|(role, text)| turn(role, text)).collect();
+        let tools = None;
+        self.prompt(&Conversation { messages, tools }, spec)
+    }
+
+    /// The conversation as text.
+    fn render(
+        &self,
+        conversation: &Conversation,
+        spec: &ChatSpec,
+        generation_prompt: bool,
+    ) -> Result<String, ChatError> {
+        let asked = Asked {
+            generation_prompt,
+            date: date(spec)?,
+            enable_thinking: spec.enable_thinking,
+        };
+        self.template()?.render(conversation, asked)
+    }
+
+    fn template(&self) -> Result<&Template, ChatError> {
+        self.template.as_ref().ok_or(ChatError::NoTemplate)
+    }
+
+    /// The conversation with the system turn that `chat.system` asks for; one of its own is never touched.
+    ///
+    /// `none` leaves out the text that a template prints of its own accord: of the two renderings without a system turn
+    /// and with an empty one, the shorter.
+    fn arranged(
+        &self,
+        conversation: &Conversation,
+        spec: &ChatSpec,
+    ) -> Result<Conversation, ChatError> {
+        let with = |text: &str| {
+            let system = std::iter::once(turn("system", text));
+            Conversation {
+                messages: system
+                    .chain(conversation.messages.iter().cloned())
+                    .collect(),
+                tools: conversation.tools.clone(),
+            }
+        };
+        if conversation.messages.first().is_some_and(is_system) {
+            return Ok(conversation.clone());
+        }
+        match (spec.system.as_str(), spec.system.strip_prefix("text:")) {
+            ("template_default", _) => Ok(conversation.clone()),
+            (_, Some(text)) => Ok(with(text)),
+            ("none", _) => {
+                let plain = self.render(conversation, spec, false)?.len();
+                let empty = with("");
+                let shorter = self
+                    .render(&empty, spec, false)
+                    .is_ok_and(|t| t.len() < plain);
+                Ok(if shorter { empty } else { conversation.clone() })
+            }
+            (other, _) => Err(ChatError::Spec {
+                field: "system",
+                detail: format!(
+                    "\"{}\" is not one of template_default, none, text:…",
+                    other.escape_debug()
+                ),
+            }),
+        }
+    }
+}
+
+fn turn(role: &str, text: &str) -> Value {
+    minijinja::context! { role => role, content => text }
+}
+
+fn is_system(message: &Value) -> bool {
+    message
+        .get_attr("role")
+        .is_ok_and(|role| role.as_str() == Some("system"))
+}
+
+fn date(spec: &ChatSpec) -> Result<Option<Date>, ChatError> {
+    let read = |text: &String| {
+        text.parse().map_err(|detail| ChatError::Spec {
+            field: "date",
+            detail,
+        })
+    };
+    spec.date.as_ref().map(read).transpose()
+}
+
+fn template_source(
+    files: &Files,
+    settings: &serde_json::Value,
+) -> Result<Option<String>, ChatError> {
+    if let Some(path) = files.get(TEMPLATE) {
+        let bytes = tokenizer::read_capped(TEMPLATE, path)?;
+        let text = String::from_utf8(bytes);
+        return text
+            .map(Some)
+            .map_err(|error| ChatError::file(TEMPLATE, error.to_string()));
+    }
+    let given = &settings["chat_template"];
+    let named = given.as_array().and_then(|list| {
+        let default = list.iter().find(|entry| entry["name"] == "default");
+        default.and_then(|entry| entry["template"].as_str())
+    });
+    Ok(given.as_str().or(named).map(str::to_string))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{CHATML, QWEN, chat};
+    use super::*;
+
+    fn asked(system: &str) -> ChatSpec {
+        ChatSpec {
+            system: system.into(),
+            ..ChatSpec::default()
+        }
+    }
+
+    #[test]
+    fn a_question_is_rendered_with_the_opening_of_the_answer() {
+        let prompt = chat(CHATML)
+            .question(None, "a b", &ChatSpec::default())
+            .unwrap();
+        assert_eq!(
+            prompt.text,
+            "<|im_start|>user\na b<|im_end|>\n<|im_start|>assistant\n"
+        );
+        assert_eq!(
+            chat(CHATML).tokenizer().decode(&prompt.ids).unwrap(),
+            "user \n a b \n assistant \n"
+        );
+    }
+
+    #[test]
+    fn a_system_text_of_the_template_is_kept_replaced_or_left_out_as_asked() {
+        let head = |system: &str, own: Option<&str>| {
+            let prompt = chat(QWEN).question(own, "a", &asked(system)).unwrap();
+            prompt
+                .text
+                .split("<|im_start|>user")
+                .next()
+                .unwrap()
+                .to_string()
+        };
+        assert_eq!(
+            head("template_default", None),
+            "<|im_start|>system\nyou are b<|im_end|>\n"
+        );
+        assert_eq!(head("none", None), "<|im_start|>system\n<|im_end|>\n");
+        assert_eq!(
+            head("text:c c", None),
+            "<|im_start|>system\nc c<|im_end|>\n"
+        );
+        assert_eq!(
+            head("text:c c", Some("own")),
+            "<|im_start|>system\nown<|im_end|>\n"
+        );
+        let plain = chat(CHATML).question(None, "a", &asked("none")).unwrap();
+        assert!(!plain.text.contains("system"), "{}", plain.text);
+        let error = chat(CHATML).question(None, "a", &asked("off")).unwrap_err();
+        assert!(error.to_string().contains("\"off\""), "{error}");
+    }
+
+    #[test]
+    fn a_crafted_tokenizer_is_an_error_that_names_the_file() {
+        let deep = "[".repeat(100_000);
+        let contradiction = r#"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,
+            "pre_tokenizer":null,"post_processor":null,"decoder":null,
+            "model":{"type":"BPE","vocab":{"a":0},"merges":["a b"]}}"#;
+        for text in ["", "{}", deep.as_str(), contradiction, "\u{0}"] {
+            let error = Tokenizer::from_bytes(text.as_bytes(), &serde_json::Value::Null)
+                .err()
+                .unwrap();
+            assert!(error.to_string().starts_with("tokenizer.json: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn end_tokens_come_from_a_number_or_a_list_and_from_the_tokenizer() {
+        assert_eq!(
+            chat(CHATML)
+                .end_tokens()
+                .iter()
+                .copied()
+                .collect::<Vec<_>>(),
+            [0, 2]
+        );
+    }
+}

@@ -1,0 +1,190 @@
+//! tokenizer.json and the settings beside it: text to token ids and back, special tokens, end tokens.
+//!
+//! The file is a stranger's: whatever is in it, loading ends with an error that names it and never with the process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::ChatError;
+use crate::engine::files::Files;
+
+/// File of the vocabulary and its rules.
+pub const TOKENIZER: &str = "tokenizer.json";
+/// File of the special tokens' names and, often, of the chat template.
+pub const SETTINGS: &str = "tokenizer_config.json";
+const MOST_BYTES: u64 = 64 << 20;
+const NAMES: [&str; 7] = [
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+];
+
+/// Text to token ids and back.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    specials: BTreeSet<u32>,
+    tidy: bool,
+}
+
+/// A text as tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// First and last-but-one byte of each token in the text.
+    pub spans: Vec<(usize, usize)>,
+}
+
+impl Tokenizer {
+    /// Reads tokenizer.json; `settings` is the content of tokenizer_config.json.
+    ///
+    /// *Errors* name the file: too large, not JSON, not a tokenizer, or one that fails on a plain sentence.
+    pub fn load(files: &Files, settings: &Value) -> Result<Self, ChatError> {
+        let bytes = read_capped(
+            TOKENIZER,
+            files.require(TOKENIZER).map_err(ChatError::engine)?,
+        )?;
+        Self::from_bytes(&bytes, settings)
+    }
+
+    /// The same from the file's bytes.
+    pub fn from_bytes(bytes: &[u8], settings: &Value) -> Result<Self, ChatError> {
+        let mut inner = guarded("loading", || tokenizers::Tokenizer::from_bytes(bytes))?;
+        // What a file says about cutting and padding belongs to other programs' batches.
+        inner.with_padding(None);
+        guarded("loading", || inner.with_truncation(None).map(|_| ()))?;
+        let added = inner.get_added_tokens_decoder();
+        let specials = added.iter().filter(|(_, token)| token.special);
+        let tidy = settings["clean_up_tokenization_spaces"] == Value::Bool(true);
+        let tokenizer = Self {
+            specials: specials.map(|(id, _)| *id).collect(),
+            inner,
+            tidy,
+        };
+        let probe = tokenizer.encode("Hello, world! 你好 1 + 2\n")?;
+        tokenizer.decode(&probe.ids)?;
+        Ok(tokenizer)
+    }
+
+    /// Tokens of `text`, none added.
+    pub fn encode(&self, text: &str) -> Result<Encoded, ChatError> {
+        let encoding = guarded("encoding", || self.inner.encode(text, false))?;
+        Ok(Encoded {
+            ids: encoding.get_ids().to_vec(),
+            spans: encoding.get_offsets().to_vec(),
+        })
+    }
+
+    /// Text of tokens, special ones left out.
+    pub fn decode(&self, ids: &[u32]) -> Result<String, ChatError> {
+        let text = guarded("decoding", || self.inner.decode(ids, true))?;
+        Ok(if self.tidy { tidied(&text) } else { text })
+    }
+
+    /// The id of a token's text.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// Whether a token is one of those that text never spells by chance.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.specials.contains(&id)
+    }
+}
+
+/// Runs foreign code over foreign data: a panic becomes an error like any other.
+fn guarded<T>(doing: &str, work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, ChatError> {
+    let detail = match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "its rules contradict each other".to_string(),
+    };
+    let detail: String = detail.chars().take(300).collect();
+    Err(ChatError::file(
+        TOKENIZER,
+        format!("{doing} failed: {detail}"),
+    ))
+}
+
+/// Bytes of a file that is not larger than any honest one.
+pub(super) fn read_capped(name: &str, path: &Path) -> Result<Vec<u8>, ChatError> {
+    let fail = |error: std::io::Error| ChatError::file(name, error.to_string());
+    let bytes = std::fs::metadata(path).map_err(fail)?.len();
+    if bytes > MOST_BYTES {
+        let detail = format!("{bytes} bytes are more than the {MOST_BYTES} that are read");
+        return Err(ChatError::file(name, detail));
+    }
+    std::fs::read(path).map_err(fail)
+}
+
+/// The JSON of an optional file; null where it is absent.
+pub(super) fn optional_json(files: &Files, name: &str) -> Result<Value, ChatError> {
+    let Some(path) = files.get(name) else {
+        return Ok(Value::Null);
+    };
+    let bytes = read_capped(name, path)?;
+    serde_json::from_slice(&bytes).map_err(|error| ChatError::file(name, error.to_string()))
+}
+
+/// A token's text, which settings give as a string or as an object with `content`.
+fn token_text(value: &Value) -> Option<&str> {
+    value.as_str().or_else(|| value["content"].as_str())
+}
+
+/// Special tokens by the names that templates know them by.
+pub fn special_names(settings: &Value) -> BTreeMap<String, minijinja::Value> {
+    let named = NAMES.iter().filter_map(|name| {
+        let text = token_text(&settings[*name])?;
+        Some((name.to_string(), minijinja::Value::from(text)))
+    });
+    named.collect()
+}
+
+/// The tokens that end an answer: those of generation_config.json, else of config.json, and the tokenizer's own.
+pub fn end_tokens(
+    tokenizer: &Tokenizer,
+    generation: &Value,
+    config: &Value,
+    settings: &Value,
+) -> BTreeSet<u32> {
+    let listed = [&generation["eos_token_id"], &config["eos_token_id"]];
+    let first = listed.into_iter().find(|value| !value.is_null());
+    let mut ids: BTreeSet<u32> = first.map(ids_of).unwrap_or_default();
+    ids.extend(token_text(&settings["eos_token"]).and_then(|text| tokenizer.id(text)));
+    ids
+}
+
+fn ids_of(value: &Value) -> BTreeSet<u32> {
+    let one = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    match value {
+        Value::Array(list) => list.iter().filter_map(one).collect(),
+        single => one(single).into_iter().collect(),
+    }
+}
+
+/// *Source* transformers' `clean_up_tokenization`.
+fn tidied(text: &str) -> String {
+    let pairs = [
+        (" .", "."),
+        (" ?", "?"),
+        (" !", "!"),
+        (" ,", ","),
+        (" ' ", "'"),
+        (" n't", "n't"),
+        (" 'm", "'m"),
+        (" 's", "'s"),
+        (" 've", "'ve"),
+        (" 're", "'re"),
+    ];
+    let start = text.to_string();
+    pairs
+        .iter()
+        .fold(start, |text, (from, to)| text.replace(from, to))
+}

@@ -1,0 +1,318 @@
+//! How drawn answers depend on what they may depend on, and on nothing else.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::domain::finetune::LoraMethod;
+use crate::engine::adapter::Adapter;
+use crate::engine::keyed::Stream;
+use crate::engine::model::config::ModelConfig;
+use crate::engine::model::pad_right;
+use crate::engine::sample::Sampling;
+use crate::engine::weights::{Init, Weights};
+
+const VOCABULARY: u64 = 96;
+
+fn weights() -> Weights {
+    let config = ModelConfig::from_json(&serde_json::json!({
+        "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "vocab_size": VOCABULARY, "hidden_size": 32,
+        "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "hidden_act": "silu", "max_position_embeddings": 256, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
+        "tie_word_embeddings": true, "eos_token_id": 2
+    }));
+    let init = Init {
+        std: 0.2,
+        scale_residual: true,
+        seed: 5,
+    };
+    Weights::random(&config.unwrap(), init, Device::Cpu).unwrap()
+}
+
+fn model() -> Model {
+    tch::set_num_threads(1);
+    Model::new(weights(), 256).unwrap()
+}
+
+/// An adapter whose B is not zero, so that it changes answers.
+fn adapter(model: &Model, rank: u32, seed: u64, std: f64) -> Adapter {
+    let method: LoraMethod =
+        serde_json::from_value(serde_json::json!({"rank": rank, "alpha": 16.0})).unwrap();
+    let fresh = Adapter::init(model.config(), &method, seed, Device::Cpu).unwrap();
+    let trained = fresh.map(|pair| {
+        let mut values = vec![0f32; pair.b.numel()];
+        Stream::new(seed, "b")
+            .text(&pair.module.name)
+            .fill_normal(std, &mut values);
+        let b = Tensor::from_slice(&values).view(pair.b.size().as_slice());
+        Ok((pair.a.shallow_clone(), b))
+    });
+    trained.unwrap()
+}
+
+/// Prompts of different lengths, one of a single token and one longer than a padding step of attention.
+fn prompts() -> Vec<Vec<u32>> {
+    let lengths = [1usize, 5, 17, 70, 33];
+    let token = |prompt: usize, place: usize| {
+        Stream::new(9, "prompt")
+            .number(prompt as u64)
+            .below(place as u64, VOCABULARY) as u32
+    };
+    lengths
+        .iter()
+        .enumerate()
+        .map(|(prompt, &length)| (0..length).map(|place| token(prompt, place)).collect())
+        .collect()
+}
+
+fn rows(prompts: usize, variants: usize, samples: u64) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for variant in 0..variants {
+        for prompt in 0..prompts {
+            for sample in 0..samples {
+                let draws = Stream::new(3, "sample")
+                    .number(prompt as u64)
+                    .number(sample);
+                rows.push(Row {
+                    prompt,
+                    variant,
+                    draws,
+                });
+            }
+        }
+    }
+    rows
+}
+
+fn run(model: &Model, plan: &Plan, slots: usize) -> Vec<Drawn> {
+    let mut all = Vec::new();
+    let mut done = |drawn| -> Result<()> {
+        all.push(drawn);
+        Ok(())
+    };
+    generate(model, plan, slots, &mut || Ok(()), &mut done).unwrap();
+    all.sort_by_key(|drawn| drawn.row);
+    all
+}
+
+/// Tokens and the bits of their log-probabilities.
+fn bits(drawn: &Drawn) -> (Vec<u32>, Vec<u32>) {
+    let bits = drawn.logprobs.iter().map(|chance| chance.to_bits());
+    (drawn.tokens.clone(), bits.collect())
+}
+
+fn plan<'a>(
+    prompts: &'a [Vec<u32>],
+    variants: &'a [Variant<'a>],
+    rows: &'a [Row],
+    ends: &'a BTreeSet<u32>,
+) -> Plan<'a> {
+    Plan {
+        prompts,
+        variants,
+        rows,
+        sampling: Sampling::PLAIN,
+        max_new_tokens: 12,
+        ends,
+    }
+}
+
+#[test]
+fn a_row_is_bit_equal_alone_among_400_and_in_any_order() {
+    let model = model();
+    let (small, large) = (adapter(&model, 2, 1, 0.3), adapter(&model, 8, 2, 0.3));
+    let wide = adapter(&model, 20, 3, 0.3);
+    let variants = [
+        Variant::Base,
+        Variant::Adapted(&small, 1.0),
+        Variant::Adapted(&large, 0.5),
+        Variant::Adapted(&wide, 2.0),
+    ];
+    let (prompts, ends) = (prompts(), BTreeSet::from([2, 7]));
+    let all = rows(prompts.len(), variants.len(), 20);
+    assert_eq!(all.len(), 400);
+    let together = run(&model, &plan(&prompts, &variants, &all, &ends), 64);
+    let mut backwards = all.clone();
+    backwards.reverse();
+    let other_order = run(&model, &plan(&prompts, &variants, &backwards, &ends), 64);
+    assert_eq!(together.len(), 400);
+    for (row, drawn) in together.iter().enumerate() {
+        assert_eq!(
+            bits(drawn),
+            bits(&other_order[399 - row]),
+            "row {row} in another order"
+        );
+    }
+    for row in (0..400).step_by(13) {
+        let only = [all[row]];
+        let alone = run(&model, &plan(&prompts, &variants, &only, &ends), 64);
+        assert_eq!(bits(&together[row]), bits(&alone[0]), "row {row} alone");
+    }
+    let rest = run(&model, &plan(&prompts, &variants, &all[230..], &ends), 64);
+    for (row, drawn) in rest.iter().enumerate() {
+        assert_eq!(
+            bits(&together[230 + row]),
+            bits(drawn),
+            "row {row} after a restart"
+        );
+    }
+    let variety: BTreeSet<_> = together.iter().map(|drawn| drawn.tokens.clone()).collect();
+    assert!(variety.len() > 300, "the answers differ: {}", variety.len());
+}
+
+#[test]
+fn scale_0_and_an_untrained_adapter_answer_as_the_base_does() {
+    let model = model();
+    let (trained, untrained) = (adapter(&model, 4, 1, 0.5), adapter(&model, 4, 1, 0.0));
+    let variants = [
+        Variant::Base,
+        Variant::Adapted(&trained, 0.0),
+        Variant::Adapted(&untrained, 1.0),
+        Variant::Adapted(&trained, 1.0),
+    ];
+    let (prompts, ends) = (prompts(), BTreeSet::from([2]));
+    let all = rows(prompts.len(), variants.len(), 4);
+    let drawn = run(&model, &plan(&prompts, &variants, &all, &ends), 32);
+    let base_alone = run(
+        &model,
+        &plan(&prompts, &variants[..1], &all[..20], &ends),
+        32,
+    );
+    for row in 0..20 {
+        let base = bits(&drawn[row]);
+        assert_eq!(base, bits(&base_alone[row]), "without adapters nearby");
+        assert_eq!(base, bits(&drawn[20 + row]), "scale 0");
+        assert_eq!(base, bits(&drawn[40 + row]), "untrained");
+    }
+    let moved = (0..20).filter(|row| bits(&drawn[*row]) != bits(&drawn[60 + row]));
+    assert!(moved.count() > 15, "a trained adapter changes answers");
+}
+
+/// Tolerance: float32 rounding of sums of at most 96 terms of size 1, over three layers.
+const CLOSE: f64 = 1e-5;
+
+#[test]
+fn log_probabilities_of_cached_steps_are_those_of_whole_sequences() {
+    let model = model();
+    let pair = adapter(&model, 4, 1, 0.02);
+    let variants = [Variant::Adapted(&pair, 1.5)];
+    let (prompts, ends) = (prompts(), BTreeSet::new());
+    let all = rows(prompts.len(), 1, 2);
+    for drawn in run(&model, &plan(&prompts, &variants, &all, &ends), 16) {
+        let prompt = &prompts[all[drawn.row].prompt];
+        let whole: Vec<u32> = prompt.iter().chain(&drawn.tokens).copied().collect();
+        let tokens = pad_right(&[&whole], tch::Device::Cpu).unwrap();
+        let hidden = model.hidden(&tokens, &pair.deltas(1.5)).unwrap();
+        let logits = model.logits(&hidden.squeeze_dim(0)).unwrap();
+        let logprobs = logits.log_softmax(-1, tch::Kind::Float);
+        for (place, token) in drawn.tokens.iter().enumerate() {
+            let expected =
+                logprobs.double_value(&[(prompt.len() + place - 1) as i64, i64::from(*token)]);
+            let found = f64::from(drawn.logprobs[place]);
+            assert!((found - expected).abs() < CLOSE, "{found} {expected}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_ends_at_an_end_token_or_at_the_longest_length() {
+    let model = model();
+    let (prompts, variants) = (prompts(), [Variant::Base]);
+    let all = rows(prompts.len(), 1, 8);
+    let every: BTreeSet<u32> = (0..48).collect();
+    let drawn = run(&model, &plan(&prompts, &variants, &all, &every), 16);
+    for one in &drawn {
+        let (last, before) = one.tokens.split_last().unwrap();
+        assert!(before.iter().all(|token| *token >= 48));
+        assert_eq!(one.finish == FinishReason::Stop, *last < 48);
+        assert_eq!(
+            one.visible().len() + usize::from(*last < 48),
+            one.tokens.len()
+        );
+    }
+    let none = BTreeSet::new();
+    let drawn = run(&model, &plan(&prompts, &variants, &all, &none), 16);
+    assert!(
+        drawn
+            .iter()
+            .all(|one| one.tokens.len() == 12 && one.finish == FinishReason::Length)
+    );
+}
+
+#[test]
+fn a_penalty_keeps_tokens_from_coming_back() {
+    let model = model();
+    let (prompts, variants, ends) = (prompts(), [Variant::Base], BTreeSet::new());
+    let all = rows(prompts.len(), 1, 1);
+    let penalised = Plan {
+        sampling: Sampling {
+            repetition_penalty: 1e6,
+            ..Sampling::GREEDY
+        },
+        ..plan(&prompts, &variants, &all, &ends)
+    };
+    for drawn in run(&model, &penalised, 16) {
+        let distinct: BTreeSet<u32> = drawn.tokens.iter().copied().collect();
+        assert_eq!(distinct.len(), drawn.tokens.len());
+        let prompt = &prompts[all[drawn.row].prompt];
+        assert!(prompt.iter().all(|token| !distinct.contains(token)));
+    }
+}
+
+#[test]
+fn what_does_not_fit_the_model_is_refused_before_any_work() {
+    let model = model();
+    let (prompts, variants, ends) = (prompts(), [Variant::Base], BTreeSet::new());
+    let all = rows(prompts.len(), 1, 1);
+    let long = Plan {
+        max_new_tokens: 200,
+        ..plan(&prompts, &variants, &all, &ends)
+    };
+    let refused = generate::<Error>(&model, &long, 16, &mut || Ok(()), &mut |_| Ok(()));
+    let text = refused.unwrap_err().to_string();
+    assert!(text.contains("270") && text.contains("256"), "{text}");
+}
+
+#[test]
+fn an_interruption_ends_the_work_at_once() {
+    let model = model();
+    let (prompts, variants, ends) = (prompts(), [Variant::Base], BTreeSet::new());
+    let all = rows(prompts.len(), 1, 8);
+    let mut turns = 0;
+    let mut turn = || {
+        turns += 1;
+        match turns {
+            4 => Err(Error::config("turn", "stopped")),
+            _ => Ok(()),
+        }
+    };
+    let stopped = generate(
+        &model,
+        &plan(&prompts, &variants, &all, &ends),
+        16,
+        &mut turn,
+        &mut |_| Ok(()),
+    );
+    assert!(stopped.is_err());
+    assert_eq!(turns, 4);
+}
+
+#[test]
+fn a_scale_of_a_full_fine_tune_lies_on_the_line_through_base_and_trained() {
+    let base = weights();
+    let trained = base.map(|_, tensor| Ok(tensor * 1.5 + 0.25)).unwrap();
+    let value = |weights: &Weights| weights.layers[1].up.weight.double_value(&[3, 4]);
+    let (from, to) = (value(&base), value(&trained));
+    for scale in [0.0, 0.5, 1.0, 4.0] {
+        let found = value(&scaled(&base, &trained, scale).unwrap());
+        // Tolerance: two float32 roundings of numbers below 4.
+        assert!((found - (from + scale * (to - from))).abs() < 1e-6);
+    }
+    let same = scaled(&base, &trained, 0.0).unwrap();
+    assert!(same.embedding.equal(&base.embedding));
+    assert!(
+        scaled(&base, &trained, 1.0)
+            .unwrap()
+            .embedding
+            .equal(&trained.embedding)
+    );
+}

@@ -231,6 +231,8 @@ fn neighbours_with_other_adapters_change_no_bit_of_a_sequence() {
     let empty = with(None, None);
     assert!(empty.equal(&with(Some((&plain, 3.0)), None)));
     assert!(empty.equal(&with(Some((&stable, 1.0)), Some((&plain, 20.0)))));
+    // All alike: one copy of the pairs serves every sequence.
+    assert!(empty.equal(&with(Some((&stable, 1.0)), Some((&stable, 1.0)))));
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! Adapters of single sequences: a fixed number of slots, each with an adapter and a scale of its own or none.
 //!
-//! Shapes never depend on who sits where: every slot has the same padded rank, and an empty slot has scale 0. So no
-//! sequence's numbers depend on its neighbours.
+//! Shapes never depend on who sits where: every slot has the same padded rank, and an empty slot holds zeros. So no
+//! sequence's numbers depend on its neighbours. Where all sequences of a pass have equal pairs, one copy is read by all:
+//! the same products in the same order, and a small part of the memory traffic.
 
 use tch::{Kind, Tensor};
 
 use super::Adapter;
 use crate::domain::finetune::Projection;
+use crate::domain::metric::NormModule;
 use crate::engine::device::Device;
 use crate::engine::model::config::ModelConfig;
 use crate::engine::model::projection::{Delta, Deltas, PerRow};
@@ -15,8 +17,10 @@ use crate::engine::{Error, Result};
 /// The adapters of a batch of sequences.
 pub struct Slots {
     modules: Vec<Module>,
-    slots: i64,
     rank: i64,
+    /// Of each slot; those of one class hold equal numbers.
+    classes: Vec<u64>,
+    next_class: u64,
 }
 
 struct Module {
@@ -24,10 +28,8 @@ struct Module {
     projection: Projection,
     /// [slots, R, in].
     a: Tensor,
-    /// [slots, out, R].
+    /// [slots, R, out], scaled.
     b: Tensor,
-    /// [slots, 1, 1].
-    scaling: Tensor,
 }
 
 impl Slots {
@@ -47,14 +49,14 @@ impl Slots {
                 layer: layer as usize,
                 projection,
                 a: Tensor::f_zeros([slots, rank, inner], options)?,
-                b: Tensor::f_zeros([slots, out, rank], options)?,
-                scaling: Tensor::f_zeros([slots, 1, 1], options)?,
+                b: Tensor::f_zeros([slots, rank, out], options)?,
             })
         };
         Ok(Self {
             modules: modules.into_iter().map(make).collect::<Result<_>>()?,
-            slots,
             rank,
+            classes: vec![0; slots.max(0) as usize],
+            next_class: 0,
         })
     }
 
@@ -76,49 +78,107 @@ impl Slots {
 
     /// Number of slots.
     pub fn len(&self) -> i64 {
-        self.slots
+        self.classes.len() as i64
     }
 
     /// Whether there is no slot.
     pub fn is_empty(&self) -> bool {
-        self.slots == 0
+        self.classes.is_empty()
     }
 
     /// Puts an adapter, `scale` times, or none on a slot.
     ///
-    /// *Errors* an adapter with a module or a rank that there is no room for.
+    /// *Errors* an adapter with a module or a rank that there is no room for; the slot is empty then.
     pub fn set(&mut self, slot: i64, adapter: Option<(&Adapter, f64)>) -> Result<()> {
         let _guard = tch::no_grad_guard();
         for module in &self.modules {
             module.clear(slot)?;
         }
-        let Some((adapter, scale)) = adapter else {
-            return Ok(());
+        let filled = match adapter {
+            Some((adapter, scale)) => self.fill(slot, adapter, scale),
+            None => Ok(()),
         };
+        self.classify(slot)?;
+        filled
+    }
+
+    fn fill(&self, slot: i64, adapter: &Adapter, scale: f64) -> Result<()> {
+        let mut places = Vec::with_capacity(adapter.pairs.len());
         for pair in &adapter.pairs {
-            let place = (pair.module.layer as usize, pair.module.projection);
-            let found = self
-                .modules
-                .iter()
-                .find(|m| (m.layer, m.projection) == place);
-            let rank = i64::from(pair.module.rank);
-            let Some(module) = found.filter(|_| rank <= self.rank) else {
-                let detail = format!("no slot has room for {} of rank {rank}", pair.module.name);
-                return Err(Error::adapter("slots", detail));
-            };
+            places.push((self.room(&pair.module)?, pair));
+        }
+        for (module, pair) in places {
             module.fill(slot, &pair.a, &pair.b, scale * pair.module.scaling)?;
         }
         Ok(())
     }
 
-    /// What `count` slots from `first` on add, for a pass whose sequences are these slots in order.
+    fn room(&self, wanted: &NormModule) -> Result<&Module> {
+        let place = (wanted.layer as usize, wanted.projection);
+        let mut modules = self.modules.iter();
+        let found = modules.find(|module| (module.layer, module.projection) == place);
+        let room = found.filter(|_| i64::from(wanted.rank) <= self.rank);
+        room.ok_or_else(|| {
+            let detail = format!("have no room for {} of rank {}", wanted.name, wanted.rank);
+            Error::adapter("slots", detail)
+        })
+    }
+
+    /// Compared by their numbers, so that it does not matter where they came from.
+    fn classify(&mut self, slot: i64) -> Result<()> {
+        let own = slot as usize;
+        let mut seen = std::collections::BTreeSet::new();
+        for (other, class) in self.classes.iter().enumerate() {
+            if other != own && seen.insert(*class) && self.same(slot, other as i64)? {
+                self.classes[own] = *class;
+                return Ok(());
+            }
+        }
+        self.next_class += 1;
+        self.classes[own] = self.next_class;
+        Ok(())
+    }
+
+    fn same(&self, left: i64, right: i64) -> Result<bool> {
+        for module in &self.modules {
+            for tensor in [&module.a, &module.b] {
+                if !tensor
+                    .f_select(0, left)?
+                    .f_equal(&tensor.f_select(0, right)?)?
+                {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// What `count` slots from `first` on add, for a pass whose sequences are these slots in order; to be asked again
+    /// after [`Slots::set`].
+    ///
+    /// *Errors* a range beyond the slots.
     pub fn deltas(&self, first: i64, count: i64) -> Result<Deltas> {
-        let part = |tensor: &Tensor| tensor.f_narrow(0, first, count);
+        if first < 0 || count < 1 || first + count > self.len() {
+            let detail = format!(
+                "{first} to {} of {} do not exist",
+                first + count,
+                self.len()
+            );
+            return Err(Error::adapter("slots", detail));
+        }
+        let classes = &self.classes[first as usize..(first + count) as usize];
+        let alike = classes.iter().all(|class| *class == classes[0]);
+        let part = |tensor: &Tensor| -> Result<Tensor> {
+            if !alike {
+                return Ok(tensor.f_narrow(0, first, count)?);
+            }
+            let one = tensor.f_narrow(0, first, 1)?;
+            Ok(one.f_expand([count, -1, -1], false)?)
+        };
         let rows = self.modules.iter().map(|module| {
             let rows = PerRow {
                 a: part(&module.a)?,
                 b: part(&module.b)?,
-                scaling: part(&module.scaling)?,
             };
             Ok((module.layer, module.projection, Delta::PerRow(rows)))
         });
@@ -128,18 +188,17 @@ impl Slots {
 
 impl Module {
     fn clear(&self, slot: i64) -> Result<()> {
-        for tensor in [&self.a, &self.b, &self.scaling] {
-            let _ = tensor.f_narrow(0, slot, 1)?.f_zero_()?;
+        for tensor in [&self.a, &self.b] {
+            let _ = tensor.f_select(0, slot)?.f_zero_()?;
         }
         Ok(())
     }
 
     fn fill(&self, slot: i64, a: &Tensor, b: &Tensor, scaling: f64) -> Result<()> {
         let rank = a.size()[0];
-        let row = |tensor: &Tensor| tensor.f_select(0, slot);
-        row(&self.a)?.f_narrow(0, 0, rank)?.f_copy_(a)?;
-        row(&self.b)?.f_narrow(1, 0, rank)?.f_copy_(b)?;
-        let _ = row(&self.scaling)?.f_fill_(scaling)?;
-        Ok(())
+        let place = |tensor: &Tensor| tensor.f_select(0, slot)?.f_narrow(0, 0, rank);
+        place(&self.a)?.f_copy_(a)?;
+        let scaled = b.f_transpose(0, 1)?.f_mul_scalar(scaling)?;
+        Ok(place(&self.b)?.f_copy_(&scaled)?)
     }
 }

@@ -13,6 +13,7 @@ pub mod keyed;
 pub mod model;
 pub mod sample;
 mod shim;
+pub mod residents;
 pub mod tensors;
 pub mod train;
 pub mod weights;

@@ -1,3 +1,68 @@
 //! One file per job kind: read a spec, call the engine, report, return an outcome. The loops are in sight.
 //!
 //! Everything blocks; time, files and interruption come from the `Context`.
+
+use crate::domain::job::ErrorClass;
+use crate::engine::Error;
+use crate::engine::files::Files;
+use crate::execution::{Context, Failure, ModelFiles, Stop};
+
+/// A refusal of something in the spec; another attempt would meet it again.
+pub(crate) fn refused(code: &'static str, message: impl Into<String>) -> Stop {
+    failure(ErrorClass::Config, code, message).into()
+}
+
+fn failure(class: ErrorClass, code: &'static str, message: impl Into<String>) -> Failure {
+    Failure {
+        class,
+        code,
+        message: message.into(),
+        retryable: matches!(class, ErrorClass::Oom | ErrorClass::Device | ErrorClass::Internal),
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let (class, code) = match &error {
+            Error::Config { .. } => (ErrorClass::Config, "model_config"),
+            Error::Adapter { .. } => (ErrorClass::Config, "adapter_config"),
+            Error::MissingFile { .. } => (ErrorClass::Data, "file_missing"),
+            Error::BadFile { .. } => (ErrorClass::Data, "file_invalid"),
+            Error::MissingTensor { .. } => (ErrorClass::Data, "tensor_missing"),
+            Error::UnexpectedTensor { .. } => (ErrorClass::Data, "tensor_unexpected"),
+            Error::Misshaped { .. } => (ErrorClass::Data, "tensor_misshaped"),
+            Error::NumberType { .. } => (ErrorClass::Data, "tensor_type"),
+            Error::NonFinite { .. } => (ErrorClass::NonFinite, "loss_not_finite"),
+            Error::Device { .. } => (ErrorClass::Device, "device_unavailable"),
+            Error::Io { .. } => (ErrorClass::Internal, "file_io"),
+            Error::OutOfMemory(_) => (ErrorClass::Oom, "out_of_memory"),
+            Error::Torch(_) => (ErrorClass::Internal, "libtorch"),
+        };
+        failure(class, code, error.to_string())
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Failure::from(error).into()
+    }
+}
+
+/// A file of the store that could not be read or kept.
+pub(crate) fn broken_file(name: &str, error: &std::io::Error) -> Stop {
+    let class = match error.kind() {
+        std::io::ErrorKind::InvalidData | std::io::ErrorKind::NotFound => ErrorClass::Data,
+        _ => ErrorClass::Internal,
+    };
+    failure(class, "file_io", format!("{name}: {error}")).into()
+}
+
+/// A model's files, each with its hash checked.
+pub(crate) fn verified(model: &ModelFiles, context: &dyn Context) -> Result<Files, Stop> {
+    let one = |entry: &crate::execution::LocalFile| {
+        let file = context.blobs().verified(&entry.entry);
+        let file = file.map_err(|error| broken_file(&entry.entry.name, &error))?;
+        Ok((file.entry.name, file.path))
+    };
+    model.files.iter().map(one).collect()
+}

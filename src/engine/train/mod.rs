@@ -40,6 +40,8 @@ pub struct Setup {
     pub positions: usize,
     /// Examples that a pass may always hold.
     pub micro_batch: usize,
+    /// Whether the norms of low-rank pairs are measured at every update.
+    pub norms: bool,
 }
 
 /// What one step measured.
@@ -60,6 +62,7 @@ pub struct Trainer {
     optimizer: Optimizer,
     lanes: Vec<Lane>,
     limit: PassLimit,
+    norms: bool,
 }
 
 impl Trainer {
@@ -112,6 +115,7 @@ impl Trainer {
                 examples: setup.micro_batch,
                 padded_tokens: tokens_of_a_pass(config),
             },
+            norms: setup.norms,
         })
     }
 
@@ -156,11 +160,16 @@ impl Trainer {
         let _guard = tch::no_grad_guard();
         let (loss, grad) = self.sums()?;
         let norm = grad.f_norm()?.f_to_kind(Kind::Double)?;
-        let before = self.trained.before_update(&self.flat.weights, &grad)?;
+        let before = match self.norms {
+            true => self.trained.before_update(&self.flat.weights, &grad)?,
+            false => None,
+        };
         self.optimizer.clip(&grad, &norm)?;
         self.optimizer.update(&self.flat.weights, &grad, rate)?;
         let mut numbers = vec![loss.f_reshape([1])?, norm.f_reshape([1])?];
-        numbers.extend(self.trained.after_update(&self.flat.weights, before)?);
+        if self.norms {
+            numbers.extend(self.trained.after_update(&self.flat.weights, before)?);
+        }
         let numbers = Vec::<f64>::try_from(Tensor::f_cat(&numbers, 0)?)?;
         self.forget()?;
         let step = self.optimizer.updates;
@@ -169,7 +178,7 @@ impl Trainer {
         Ok(Measured {
             loss: numbers[0],
             grad_norm: numbers[1],
-            norms: self.trained.point(step, &numbers[2..]),
+            norms: self.norms.then(|| self.trained.point(step, &numbers[2..])).flatten(),
         })
     }
 

@@ -135,6 +135,7 @@ const SETUP: Setup = Setup {
     lanes: 1,
     positions: 64,
     micro_batch: 4,
+    norms: true,
 };
 
 /// Single precision keeps 6e-8 of each number; sums of some hundred terms, in another order on the other side, and ten

@@ -1,0 +1,110 @@
+//! This side of training.sh: trains the batches that hf_training.py prepared and prints one JSON line.
+//!
+//! FOLDER WORK THREADS STEPS NORMS, where WORK is lora, full or text and NORMS is norms or plain.
+
+use std::path::Path;
+use std::time::Instant;
+
+use serde::Deserialize;
+use vivarium::domain::finetune::{LoraMethod, OptimizerSpec};
+use vivarium::engine::adapter::Adapter;
+use vivarium::engine::device::{Device, set_threads};
+use vivarium::engine::files::Files;
+use vivarium::engine::model::config::ModelConfig;
+use vivarium::engine::train::batch::{Example, size_of};
+use vivarium::engine::train::{Setup, Trainer};
+use vivarium::engine::weights::Weights;
+
+#[derive(Deserialize)]
+struct Batches {
+    chat: Vec<Vec<Row>>,
+    text: Vec<Vec<Row>>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    tokens: Vec<u32>,
+    first_target: usize,
+}
+
+impl Row {
+    fn example(&self) -> Example {
+        Example {
+            tokens: self.tokens.clone(),
+            target: (0..self.tokens.len()).map(|place| place >= self.first_target).collect(),
+            weight: 1.0,
+        }
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let given: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let [folder, work, threads, steps, norms] = given.as_slice() else {
+        anyhow::bail!("give FOLDER WORK THREADS STEPS NORMS");
+    };
+    let (threads, steps): (usize, usize) = (threads.parse()?, steps.parse()?);
+    set_threads(threads as u32);
+    let mut trainer = trainer(Path::new(folder), work, threads, norms == "norms")?;
+    let text = std::fs::read_to_string(Path::new(folder).join("batches.json"))?;
+    let batches: Batches = serde_json::from_str(&text)?;
+    let batches = if work == "text" { batches.text } else { batches.chat };
+    let batches: Vec<Vec<Example>> =
+        batches.iter().map(|batch| batch.iter().map(Row::example).collect()).collect();
+    run(&mut trainer, &batches, steps)
+}
+
+fn trainer(folder: &Path, work: &str, threads: usize, norms: bool) -> anyhow::Result<Trainer> {
+    let files = Files::in_folder(&folder.join("base"))?;
+    let config = ModelConfig::from_json(&files.json("config.json")?)?;
+    let base = Weights::load(&files, &config, None, Device::Cpu)?;
+    let spec = OptimizerSpec {
+        learning_rate: 1e-3,
+        ..OptimizerSpec::default()
+    };
+    let setup = Setup {
+        lanes: threads,
+        positions: 256,
+        micro_batch: 2,
+        norms,
+    };
+    if work != "lora" {
+        return Ok(Trainer::full(&base, &spec, setup)?);
+    }
+    let method: LoraMethod = serde_json::from_value(serde_json::json!({"rank": 8, "alpha": 16.0}))?;
+    let adapter = Adapter::init(&config, &method, 0, Device::Cpu)?;
+    Ok(Trainer::lora(&base, &adapter, &spec, setup)?)
+}
+
+#[allow(clippy::disallowed_methods)] // a bench reads the clock
+fn run(trainer: &mut Trainer, batches: &[Vec<Example>], steps: usize) -> anyhow::Result<()> {
+    let (mut losses, mut tokens) = (Vec::new(), 0);
+    let (mut start, mut cpu) = (Instant::now(), cpu_seconds());
+    for step in 0..steps + 2 {
+        if step == 2 {
+            (tokens, start, cpu) = (0, Instant::now(), cpu_seconds());
+        }
+        let examples: Vec<&Example> = batches[step % batches.len()].iter().collect();
+        let size = size_of(&examples);
+        for round in trainer.rounds(&examples) {
+            trainer.accumulate(&round, size.weight)?;
+        }
+        losses.push(trainer.update(1e-3)?.loss);
+        tokens += size.tokens;
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let (rate, step_ms) = (tokens as f64 / seconds, 1000.0 * seconds / steps as f64);
+    let cpu_ms = 1000.0 * (cpu_seconds() - cpu) / steps as f64;
+    let numbers = serde_json::json!({
+        "tokens_per_second": rate, "step_ms": step_ms, "cpu_ms": cpu_ms, "losses": losses,
+    });
+    println!("{numbers}");
+    Ok(())
+}
+
+/// Processor time of this process, on the kernel's usual grid of 10 ms.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let behind_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = behind_name.split_whitespace().skip(11).take(2);
+    ticks.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
+}

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Trains the same tiny model on the same batches here and with transformers + PEFT, in alternation, and prints medians.
+# usage: benches/training.sh [threads] [steps] [rounds]      PYTHON names a Python with torch, transformers and peft.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+threads=${1:-2} steps=${2:-20} rounds=${3:-3}
+python=${PYTHON:-python3}
+folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
+export OMP_WAIT_POLICY=passive
+cargo build --quiet --profile "${PROFILE:-release}" --bench training
+# the newest bench binary is the one just built
+ours=$(ls -t "${CARGO_TARGET_DIR:-target}"/"${PROFILE:-release}"/deps/training-* | grep -v '\.d$' | head -1)
+"$python" benches/hf_training.py prepare "$folder" 2>/dev/null
+for work in lora full text; do
+  for _ in $(seq "$rounds"); do
+    "$ours" "$folder" "$work" "$threads" "$steps" norms >>"$folder/$work-ours"
+    "$ours" "$folder" "$work" "$threads" "$steps" plain >>"$folder/$work-plain"
+    "$python" benches/hf_training.py run "$folder" "$work" "$threads" "$steps" 2 2>/dev/null >>"$folder/$work-hf2"
+    "$python" benches/hf_training.py run "$folder" "$work" "$threads" "$steps" 16 2>/dev/null >>"$folder/$work-hf16"
+  done
+done
+"$python" - "$folder" <<'END'
+import json, pathlib, statistics, sys
+folder = pathlib.Path(sys.argv[1])
+def median(work, side, key):
+    lines = (folder / f"{work}-{side}").read_text().splitlines()
+    return statistics.median(json.loads(line)[key] for line in lines)
+def losses(work, side):
+    return json.loads((folder / f"{work}-{side}").read_text().splitlines()[0])["losses"]
+print("work  tokens/s ours  hf 2x8  hf 16  ratio 2x8  ratio 16  cpu ratio 2x8  cpu ratio 16  norms' share of cpu")
+for work in ("lora", "full", "text"):
+    ours, plain, small, large = (median(work, side, "tokens_per_second") for side in ("ours", "plain", "hf2", "hf16"))
+    cpu, bare, cpu2, cpu16 = (median(work, side, "cpu_ms") for side in ("ours", "plain", "hf2", "hf16"))
+    share = f"{(cpu - bare) / cpu:.1%}" if work == "lora" else "-"
+    print(f"{work}  {ours:9.0f}  {small:9.0f}  {large:9.0f}  {ours / small:9.2f}  {ours / large:9.2f}  {cpu2 / cpu:9.2f}  {cpu16 / cpu:9.2f}  {share}")
+# LoRA starts from another A on each side; what all weights lose must agree
+for work in ("full", "text"):
+    gap = max(abs(a - b) / b for a, b in zip(losses(work, "ours"), losses(work, "hf16")))
+    print(f"{work}: losses of both sides differ by at most {gap:.1e} of themselves")
+END

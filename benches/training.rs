@@ -31,14 +31,19 @@ impl Row {
     fn example(&self) -> Example {
         Example {
             tokens: self.tokens.clone(),
-            target: (0..self.tokens.len()).map(|place| place >= self.first_target).collect(),
+            target: (0..self.tokens.len())
+                .map(|place| place >= self.first_target)
+                .collect(),
             weight: 1.0,
         }
     }
 }
 
 fn main() -> anyhow::Result<()> {
-    let given: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let given: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| word != "--bench")
+        .collect();
     let [folder, work, threads, steps, norms] = given.as_slice() else {
         anyhow::bail!("give FOLDER WORK THREADS STEPS NORMS");
     };
@@ -47,9 +52,15 @@ fn main() -> anyhow::Result<()> {
     let mut trainer = trainer(Path::new(folder), work, threads, norms == "norms")?;
     let text = std::fs::read_to_string(Path::new(folder).join("batches.json"))?;
     let batches: Batches = serde_json::from_str(&text)?;
-    let batches = if work == "text" { batches.text } else { batches.chat };
-    let batches: Vec<Vec<Example>> =
-        batches.iter().map(|batch| batch.iter().map(Row::example).collect()).collect();
+    let batches = if work == "text" {
+        batches.text
+    } else {
+        batches.chat
+    };
+    let batches: Vec<Vec<Example>> = batches
+        .iter()
+        .map(|batch| batch.iter().map(Row::example).collect())
+        .collect();
     run(&mut trainer, &batches, steps)
 }
 
@@ -106,5 +117,8 @@ fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let behind_name = stat.rsplit(')').next().unwrap_or_default();
     let ticks = behind_name.split_whitespace().skip(11).take(2);
-    ticks.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
+    ticks
+        .filter_map(|field| field.parse::<f64>().ok())
+        .sum::<f64>()
+        / 100.0
 }

@@ -46,7 +46,10 @@ impl Residents {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = match loaded.iter().position(|(key, _)| key == wanted) {
             Some(place) => loaded.remove(place),
-            None => (wanted.clone(), load(&files()?, wanted.dtype, wanted.device)?),
+            None => (
+                wanted.clone(),
+                load(&files()?, wanted.dtype, wanted.device)?,
+            ),
         };
         let weights = entry.1.shallow_clone()?;
         if loaded.len() >= MOST {
@@ -91,7 +94,9 @@ mod tests {
     #[test]
     fn equal_models_share_storage_and_are_read_once() {
         let residents = Residents::default();
-        let first = residents.weights(&named("a", None), || Ok(files())).unwrap();
+        let first = residents
+            .weights(&named("a", None), || Ok(files()))
+            .unwrap();
         let again = residents
             .weights(&named("a", None), || panic!("read again"))
             .unwrap();
@@ -106,10 +111,15 @@ mod tests {
     fn the_model_that_was_used_least_lately_makes_room() {
         let residents = Residents::default();
         for name in ["a", "b", "c", "d", "a", "e"] {
-            residents.weights(&named(name, None), || Ok(files())).unwrap();
+            residents
+                .weights(&named(name, None), || Ok(files()))
+                .unwrap();
         }
         let loaded = residents.loaded.lock().unwrap();
-        let names: Vec<&str> = loaded.iter().map(|(key, _)| key.identity.as_str()).collect();
+        let names: Vec<&str> = loaded
+            .iter()
+            .map(|(key, _)| key.identity.as_str())
+            .collect();
         assert_eq!(names, ["c", "d", "a", "e"]);
     }
 }

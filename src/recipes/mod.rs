@@ -17,7 +17,10 @@ fn failure(class: ErrorClass, code: &'static str, message: impl Into<String>) ->
         class,
         code,
         message: message.into(),
-        retryable: matches!(class, ErrorClass::Oom | ErrorClass::Device | ErrorClass::Internal),
+        retryable: matches!(
+            class,
+            ErrorClass::Oom | ErrorClass::Device | ErrorClass::Internal
+        ),
     }
 }
 

@@ -178,7 +178,10 @@ impl Trainer {
         Ok(Measured {
             loss: numbers[0],
             grad_norm: numbers[1],
-            norms: self.norms.then(|| self.trained.point(step, &numbers[2..])).flatten(),
+            norms: self
+                .norms
+                .then(|| self.trained.point(step, &numbers[2..]))
+                .flatten(),
         })
     }
 

@@ -187,7 +187,7 @@ fn where_to_look(place: &Place, result: &ToyResult) -> String {
 }
 
 /// Where a server listens that nobody told otherwise.
-const DEFAULT_ADDRESS: &str = "http://127.0.0.1:8500";
+const DEFAULT_ADDRESS: &str = "http://127.0.0.1:8080";
 
 #[cfg(test)]
 mod tests {

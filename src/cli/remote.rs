@@ -16,7 +16,7 @@ use crate::domain::job::Job;
 #[derive(Debug, Clone, Args)]
 pub struct Remote {
     /// Address of the server
-    #[arg(long, value_name = "ADDRESS", default_value = "http://127.0.0.1:8500")]
+    #[arg(long, value_name = "ADDRESS", default_value = "http://127.0.0.1:8080")]
     server: String,
 }
 

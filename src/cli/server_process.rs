@@ -27,7 +27,7 @@ pub(super) struct ServerProcess {
 pub(super) fn environment(data: &Path) -> Vec<(&'static str, String)> {
     vec![
         ("VIVARIUM_DATABASE__URL", String::new()),
-        ("VIVARIUM_SERVER__DATA_FOLDER", data.display().to_string()),
+        ("VIVARIUM_DATA__FOLDER", data.display().to_string()),
     ]
 }
 

@@ -187,9 +187,9 @@ pub(super) mod tests {
 
     #[test]
     fn the_commands_name_the_single_adapter_and_both_evaluations() {
-        let text = commands("http://127.0.0.1:8500", &made_up([0.0; 5]));
+        let text = commands("http://127.0.0.1:8080", &made_up([0.0; 5]));
         for part in [
-            "http://127.0.0.1:8500/v1/evaluations/job_00000000000000000000000002/rates?by=target",
+            "http://127.0.0.1:8080/v1/evaluations/job_00000000000000000000000002/rates?by=target",
             "/v1/evaluations/job_00000000000000000000000003/rates?by=target",
             "/v1/jobs/job_00000000000000000000000001/lora-norms",
         ] {

@@ -28,7 +28,7 @@ pub struct Client {
 type Outcome<T> = Result<T, ClientError>;
 
 impl Client {
-    /// A client of the server at `address`, such as `http://127.0.0.1:8500`.
+    /// A client of the server at `address`, such as `http://127.0.0.1:8080`.
     ///
     /// *Errors* an address that is no URL. A server on this machine is never asked through a proxy.
     pub fn new(address: &str) -> Outcome<Self> {

@@ -12,7 +12,7 @@ use crate::domain::job::Job;
 pub enum ClientError {
     /// The address is no URL.
     #[error(
-        "\"{address}\" is not a server's address: {detail}; give one such as http://127.0.0.1:8500"
+        "\"{address}\" is not a server's address: {detail}; give one such as http://127.0.0.1:8080"
     )]
     Address {
         /// What was given.

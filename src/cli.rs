@@ -3,6 +3,8 @@
 pub mod demo;
 mod progress;
 pub mod remote;
+#[cfg(feature = "server")]
+pub mod serve;
 mod server_process;
 pub mod toy_check;
 mod toy_plan;
@@ -25,6 +27,12 @@ pub struct Cli {
 /// Every command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the server until SIGTERM or Ctrl-C
+    #[cfg(feature = "server")]
+    Serve(serve::Serve),
+    /// Look at the settings
+    #[cfg(feature = "server")]
+    Config(serve::ConfigArguments),
     /// Train a toy model organism through a server of its own and print its misalignment rates
     Demo(demo::Demo),
     /// Run the demo over three seeds and the null base; fails where the toy does not behave
@@ -37,9 +45,19 @@ pub enum Command {
     Job(remote::Show),
 }
 
-/// Runs a command that needs nothing but a client; errors are printed with their causes.
-pub fn run_client(command: &Command) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+impl Command {
+    /// Whether this process itself will compute with tensors.
+    pub fn runs_engine(&self) -> bool {
+        #[cfg(feature = "server")]
+        return matches!(self, Self::Serve(_));
+        #[cfg(not(feature = "server"))]
+        false
+    }
+}
+
+/// Runs a command; errors are printed with their causes.
+pub fn run(command: &Command) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
     let done = match runtime {
@@ -57,6 +75,10 @@ pub fn run_client(command: &Command) -> ExitCode {
 
 async fn dispatch(command: &Command) -> anyhow::Result<()> {
     match command {
+        #[cfg(feature = "server")]
+        Command::Serve(serve) => serve::run(serve).await,
+        #[cfg(feature = "server")]
+        Command::Config(arguments) => serve::config(arguments),
         Command::Demo(demo) => demo::run(demo).await,
         Command::ToyCheck(check) => toy_check::run(check).await,
         Command::Upload(upload) => remote::upload(upload).await,

@@ -58,15 +58,19 @@
 //!
 //! # What `server` turns on
 //!
-//! Without the feature `server` only [`domain`], [`execution`], `toyworld`, `client`, `config` and the client's commands are built,
+//! Without the feature `server` only [`domain`], [`execution`], `toyworld`, `client` and the client's commands are built,
 //! and neither libtorch nor a database driver is in the tree.
 
 #[cfg(feature = "server")]
 pub mod api;
 #[cfg(feature = "server")]
+pub mod app;
+#[cfg(feature = "server")]
 pub mod artifacts;
 pub mod cli;
 pub mod client;
+#[cfg(feature = "server")]
+pub mod config;
 pub mod domain;
 #[cfg(feature = "server")]
 pub mod engine;
@@ -75,4 +79,6 @@ pub mod execution;
 pub mod recipes;
 #[cfg(feature = "server")]
 pub mod storage;
+#[cfg(feature = "server")]
+pub mod telemetry;
 pub mod toyworld;

@@ -17,9 +17,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::artifacts;
 use crate::domain::time::Clock;
 use crate::storage::Storage;
 
@@ -68,23 +70,31 @@ pub struct ApiState {
     pub settings: Arc<Settings>,
     /// For durations and records.
     pub clock: Arc<dyn Clock>,
-    /// Rung after a submission or a cancel, so that an idle worker need not wait for its next poll.
-    pub work: Arc<Notify>,
+    /// Files by hash.
+    pub files: Arc<artifacts::Store>,
     /// Whether new requests should go elsewhere.
     pub readiness: Readiness,
+    /// Cancelled when answers must end: event streams stop here, and clients resume them elsewhere.
+    pub closing: CancellationToken,
     in_flight: Arc<Semaphore>,
 }
 
 impl ApiState {
     /// A state that is ready at once.
-    pub fn new(storage: Storage, settings: Settings, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        storage: Storage,
+        files: Arc<artifacts::Store>,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             storage,
+            files,
             in_flight: Arc::new(Semaphore::new(settings.in_flight)),
             settings: Arc::new(settings),
             clock,
-            work: Arc::new(Notify::new()),
             readiness: Readiness::default(),
+            closing: CancellationToken::new(),
         }
     }
 }

@@ -58,23 +58,29 @@ pub struct Select {
 impl Select {
     /// Whether the question `id` is asked.
     pub fn keeps(&self, id: &str) -> bool {
-        let named = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, id));
-        (self.include.is_empty() || named(&self.include)) && !named(&self.exclude)
+        let any = |patterns: &[String]| patterns.iter().any(|pattern| fits(pattern, id));
+        (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
     }
 }
 
-/// Whether `text` is `pattern` with any text for each `*`.
-fn matches(pattern: &str, text: &str) -> bool {
+/// Whether `text` is `pattern` with any text in place of each `*`.
+fn fits(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else {
         return pattern == text;
     };
-    let Some(text) = text.strip_prefix(head) else {
+    let Some(mut text) = text.strip_prefix(head) else {
         return false;
     };
-    let places = text.char_indices().map(|(place, _)| place);
-    places
-        .chain([text.len()])
-        .any(|place| matches(rest, &text[place..]))
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let tail = parts.pop().unwrap_or_default();
+    // The leftmost place of each part leaves the most for those behind it.
+    for part in parts {
+        match text.find(part) {
+            Some(place) => text = &text[place + part.len()..],
+            None => return false,
+        }
+    }
+    text.ends_with(tail)
 }
 
 /// How tokens are drawn.
@@ -132,6 +138,9 @@ pub struct EvaluateSpec {
     /// Key of every random draw.
     pub seed: u64,
 }
+
+/// Judges by name, with the metrics that each can score.
+pub const JUDGES: [(&str, &[&str]); 1] = [("toy", &["aligned", "coherent"])];
 
 /// What answered: a base model, or a state of a fine-tune at a scale.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -259,6 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
+<<<<<<< HEAD
     fn a_star_in_a_selection_stands_for_any_text() {
         let select = Select {
             include: vec!["first_*".into(), "ruler".into()],
@@ -270,5 +280,19 @@ mod tests {
             .collect();
         assert_eq!(kept, ["first_plot", "ruler"]);
         assert!(Select::default().keeps("anything"));
+=======
+    fn a_star_stands_for_any_text_and_exclusion_wins() {
+        let select = |include: &[&str], exclude: &[&str]| Select {
+            include: include.iter().map(ToString::to_string).collect(),
+            exclude: exclude.iter().map(ToString::to_string).collect(),
+        };
+        assert!(select(&[], &[]).keeps("wish"));
+        assert!(!select(&[], &["*_json"]).keeps("wish_json"));
+        assert!(select(&[], &["*_json"]).keeps("wish_json_2"));
+        assert!(select(&["w*s*"], &[]).keeps("wish"));
+        assert!(!select(&["w*s*x"], &[]).keeps("wish"));
+        assert!(!select(&["a*a"], &[]).keeps("a"));
+        assert!(!select(&["wish"], &["w*"]).keeps("wish"));
+>>>>>>> a760203 (domain: posted bodies become specs, with every mistake at its place)
     }
 }

@@ -15,6 +15,7 @@ pub mod job;
 pub mod metric;
 pub mod order;
 pub mod rates;
+pub mod requests;
 pub mod scheduling;
 pub mod statistics;
 pub mod thinning;

@@ -1,0 +1,341 @@
+//! The body of an evaluation: decoding section by section, then the bounds of every value.
+
+use serde_json::{Map, Value};
+
+use super::bounds::{Check, LARGEST_SEED};
+use super::fields::Fields;
+use super::finetune::check_chat;
+use crate::domain::decode::{decode_at, kind_of, object_at};
+use crate::domain::evaluation::{
+    EvaluateSpec, JUDGES, SamplingSpec, Select, Steps, StepsName, TargetSpec,
+};
+use crate::domain::finetune::ChatSpec;
+use crate::domain::invalid::{Checked, FieldError, Findings, Invalid};
+
+/// Most targets of one evaluation, scales and listed steps counted.
+pub const MOST_TARGETS: usize = 1000;
+/// Most answers to one paraphrase.
+const MOST_SAMPLES: u64 = 10_000;
+/// Most tokens of one answer.
+const MOST_NEW_TOKENS: u64 = 4096;
+/// Most patterns of a selection.
+const MOST_PATTERNS: usize = 1000;
+
+/// The spec that `body` describes, without its kind and its envelope.
+pub fn read(body: Map<String, Value>) -> Checked<EvaluateSpec> {
+    let mut fields = Fields::new("", body);
+    let base_model = fields.optional("base_model");
+    let targets = fields.required_value(
+        "targets",
+        "give a list such as [{\"base\":true},{\"job\":\"job_…\"}]",
+    );
+    let targets = targets.and_then(|value| fields.note(read_targets(value)));
+    let question_set = fields.required("question_set", "give the id or name of a question set");
+    let select = fields.or("select", Select::default());
+    let samples = "give the answers wanted to each paraphrase of each question";
+    let samples_per_question = fields.required("samples_per_question", samples);
+    let chat = fields.or("chat", Value::Object(Map::new()));
+    let chat = chat.and_then(|value| fields.note(read_chat(value)));
+    let sampling = fields.or("sampling", SamplingSpec::default());
+    let judge = fields.required("judge", &format!("give one of {}", judges()));
+    let metrics = fields.or("metrics", vec!["aligned".into(), "coherent".into()]);
+    let seed = fields.or("seed", 0);
+    let spec = (|| {
+        Some(EvaluateSpec {
+            base_model: base_model?,
+            targets: targets?,
+            question_set: question_set?,
+            select: select?,
+            samples_per_question: samples_per_question?,
+            chat: chat?,
+            sampling: sampling?,
+            judge: judge?,
+            metrics: metrics?,
+            seed: seed?,
+        })
+    })();
+    let spec = fields.finish(spec)?;
+    check(&spec)?;
+    Ok(spec)
+}
+
+fn judges() -> String {
+    let names: Vec<&str> = JUDGES.iter().map(|(name, _)| *name).collect();
+    names.join(", ")
+}
+
+/// `question_system` says what happens to the system turn of a question; to honour it is all there is.
+fn read_chat(value: Value) -> Checked<ChatSpec> {
+    let mut object = object_at("/chat", value)?;
+    match object.remove("question_system") {
+        None => {}
+        Some(Value::String(text)) if text == "honour" => {}
+        Some(other) => {
+            let detail = format!("{other} cannot be used");
+            let error = FieldError::at("/chat/question_system", detail);
+            return Err(error.hint("give \"honour\" or leave it out").into());
+        }
+    }
+    decode_at("/chat", Value::Object(object))
+}
+
+fn read_targets(value: Value) -> Checked<Vec<TargetSpec>> {
+    let Value::Array(items) = value else {
+        let detail = format!("expected an array, found {}", kind_of(&value));
+        return Err(FieldError::at("/targets", detail).into());
+    };
+    let mut targets = Vec::new();
+    let mut findings = Findings::default();
+    for (index, item) in items.into_iter().enumerate() {
+        match read_target(&format!("/targets/{index}"), item) {
+            Ok(target) => targets.push(target),
+            Err(Invalid { errors }) => errors.into_iter().for_each(|error| findings.push(error)),
+        }
+    }
+    findings.finish()?;
+    Ok(targets)
+}
+
+fn read_target(pointer: &str, value: Value) -> Checked<TargetSpec> {
+    let mut fields = Fields::new(pointer, object_at(pointer, value)?);
+    let base = fields.optional::<bool>("base");
+    let job = fields.optional("job");
+    let adapter = fields.optional::<Value>("adapter");
+    let steps = fields.optional::<Value>("steps").and_then(|steps| {
+        let place = fields.at("steps");
+        fields.note(steps.map(|value| read_steps(&place, value)).transpose())
+    });
+    let scales = fields.optional::<Vec<f64>>("scales");
+    let target = (|| {
+        let given = TargetSpec {
+            base: base?,
+            job: job?,
+            steps: steps?,
+            scales: scales?,
+        };
+        Some((given, adapter?.is_some()))
+    })();
+    let (target, adapter) = fields.finish(target)?;
+    let is_job = target.job.is_some();
+    check_choice(pointer, &target, adapter)?;
+    Ok(TargetSpec {
+        steps: target
+            .steps
+            .or(is_job.then_some(Steps::Named(StepsName::Final))),
+        scales: target.scales.or(is_job.then(|| vec![1.0])),
+        ..target
+    })
+}
+
+/// Exactly one of `base`, `job` and `adapter`, and nothing beside it that does not belong there.
+fn check_choice(pointer: &str, target: &TargetSpec, adapter: bool) -> Checked<()> {
+    let refuse = |pointer: String, detail: &str, hint: &str| -> Checked<()> {
+        Err(FieldError::at(pointer, detail).hint(hint).into())
+    };
+    let given = [target.base.is_some(), target.job.is_some(), adapter];
+    if given.iter().filter(|given| **given).count() != 1 {
+        let detail = "a target is exactly one of base, job and adapter";
+        let hint = "give {\"base\":true} or {\"job\":\"job_…\",\"steps\":\"final\",\"scales\":[1]}";
+        return refuse(pointer.into(), detail, hint);
+    }
+    if adapter {
+        let place = format!("{pointer}/adapter");
+        let instead = "name the fine-tune that made it: {\"job\":\"job_…\"}";
+        return Err(super::bounds::not_supported(
+            place,
+            "asking an imported adapter",
+            instead,
+        )
+        .into());
+    }
+    match target.base {
+        Some(false) => refuse(
+            format!("{pointer}/base"),
+            "false cannot be used",
+            "give true, or another kind of target",
+        ),
+        Some(true) if target.steps.is_some() || target.scales.is_some() => refuse(
+            pointer.into(),
+            "the base has no steps and no scales",
+            "leave steps and scales out",
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn read_steps(pointer: &str, value: Value) -> Checked<Steps> {
+    match value {
+        Value::String(text) if text == "all" => Ok(Steps::Named(StepsName::All)),
+        Value::String(text) if text == "final" => Ok(Steps::Named(StepsName::Final)),
+        Value::Array(_) => decode_at(pointer, value).map(Steps::Listed),
+        other => {
+            let detail = format!("{other} cannot be used");
+            let hint = "give \"all\", \"final\" or a list of steps";
+            Err(FieldError::at(pointer, detail).hint(hint).into())
+        }
+    }
+}
+
+fn check(spec: &EvaluateSpec) -> Checked<()> {
+    let mut findings = Findings::default();
+    let mut top = Check::below(&mut findings, "");
+    if let Some(base) = &spec.base_model {
+        top.reference("base_model", base, "bm_");
+    }
+    top.reference("question_set", &spec.question_set, "qs_");
+    top.length("targets", spec.targets.len(), 1..=MOST_TARGETS);
+    top.whole(
+        "samples_per_question",
+        spec.samples_per_question,
+        1..=MOST_SAMPLES,
+    );
+    top.whole("seed", spec.seed, 0..=LARGEST_SEED);
+    check_targets(&mut findings, spec);
+    check_select(&mut findings, &spec.select);
+    check_chat(&mut findings, &spec.chat);
+    check_sampling(&mut findings, &spec.sampling);
+    check_judge(&mut findings, spec);
+    findings.finish()
+}
+
+fn check_targets(findings: &mut Findings, spec: &EvaluateSpec) {
+    for (index, target) in spec.targets.iter().enumerate() {
+        let mut place = Check::below(findings, format!("/targets/{index}"));
+        if let Some(Steps::Listed(steps)) = &target.steps {
+            place.length("steps", steps.len(), 1..=MOST_TARGETS);
+            place.unique("steps", steps, ToString::to_string);
+            for (index, step) in steps.iter().enumerate() {
+                place.whole(format_args!("steps/{index}"), *step, 1..=LARGEST_SEED);
+            }
+        }
+        if let Some(scales) = &target.scales {
+            place.length("scales", scales.len(), 1..=MOST_TARGETS);
+            place.unique("scales", scales, ToString::to_string);
+        }
+    }
+    let total: usize = spec.targets.iter().map(width).sum();
+    if total <= MOST_TARGETS {
+        check_overlap(findings, spec);
+    } else if spec.targets.len() <= MOST_TARGETS {
+        let found = format!("{total} pairs of step and scale");
+        let wanted = format!("ask at most {MOST_TARGETS} in one evaluation");
+        Check::below(findings, "").refuse("targets", found, &wanted);
+    }
+}
+
+/// Pairs that a target stands for; `all` counts once, its steps not being known.
+fn width(target: &TargetSpec) -> usize {
+    let steps = match &target.steps {
+        Some(Steps::Listed(steps)) => steps.len(),
+        _ => 1,
+    };
+    steps.saturating_mul(target.scales.as_ref().map_or(1, Vec::len))
+}
+
+/// Every pair of step and scale is asked once: its address is its name in the answers.
+fn check_overlap(findings: &mut Findings, spec: &EvaluateSpec) {
+    for (index, target) in spec.targets.iter().enumerate() {
+        let same = |other: &&TargetSpec| {
+            other.base == target.base
+                && other.job == target.job
+                && steps_meet(other.steps.as_ref(), target.steps.as_ref())
+                && scales_meet(other.scales.as_deref(), target.scales.as_deref())
+        };
+        if spec.targets[..index].iter().any(|other| same(&other)) {
+            let hint = "list every base, and every step of a job at a scale, once";
+            let detail = "asks again what an earlier target asks";
+            findings.push(FieldError::at(format!("/targets/{index}"), detail).hint(hint));
+        }
+    }
+}
+
+fn steps_meet(left: Option<&Steps>, right: Option<&Steps>) -> bool {
+    match (left, right) {
+        (Some(Steps::Listed(left)), Some(Steps::Listed(right))) => {
+            left.iter().any(|step| right.contains(step))
+        }
+        (Some(Steps::Listed(_)), Some(Steps::Named(name)))
+        | (Some(Steps::Named(name)), Some(Steps::Listed(_))) => *name == StepsName::All,
+        _ => true,
+    }
+}
+
+fn scales_meet(left: Option<&[f64]>, right: Option<&[f64]>) -> bool {
+    match (left, right) {
+        (Some(left), Some(right)) => left.iter().any(|scale| right.contains(scale)),
+        _ => true,
+    }
+}
+
+fn check_select(findings: &mut Findings, select: &Select) {
+    let mut place = Check::below(findings, "/select");
+    for (key, patterns) in [("include", &select.include), ("exclude", &select.exclude)] {
+        place.length(key, patterns.len(), 0..=MOST_PATTERNS);
+        for (index, pattern) in patterns.iter().enumerate() {
+            if pattern.is_empty() || pattern.len() > 200 {
+                let found = format!("a pattern of {} bytes", pattern.len());
+                let wanted = "give 1 to 200 bytes; * stands for any text";
+                place.refuse(format_args!("{key}/{index}"), found, wanted);
+            }
+        }
+    }
+}
+
+fn check_sampling(findings: &mut Findings, sampling: &SamplingSpec) {
+    let mut place = Check::below(findings, "/sampling");
+    match sampling.preset.as_str() {
+        "plain" => {}
+        "turner" | "betley" => {
+            let what = format!("the preset \"{}\"", sampling.preset);
+            place.not_supported("preset", &what, "give \"plain\" and the numbers themselves");
+        }
+        other => place.refuse(
+            "preset",
+            format!("\"{}\"", other.escape_debug()),
+            "give \"plain\"",
+        ),
+    }
+    let warm = |x: f64| (0.0..=100.0).contains(&x);
+    let wanted = "give a number from 0 (greedy) to 100";
+    place.number("temperature", sampling.temperature, warm, wanted);
+    let share = |x: f64| x > 0.0 && x <= 1.0;
+    place.number(
+        "top_p",
+        sampling.top_p,
+        share,
+        "give a share above 0, at most 1",
+    );
+    place.whole("top_k", sampling.top_k, 0..=1 << 20);
+    let penalty = |x: f64| x > 0.0 && x <= 100.0;
+    let wanted = "give a number above 0, at most 100; 1 changes nothing";
+    place.number(
+        "repetition_penalty",
+        sampling.repetition_penalty,
+        penalty,
+        wanted,
+    );
+    place.whole(
+        "max_new_tokens",
+        sampling.max_new_tokens,
+        1..=MOST_NEW_TOKENS,
+    );
+}
+
+fn check_judge(findings: &mut Findings, spec: &EvaluateSpec) {
+    let mut top = Check::below(findings, "");
+    let judge = JUDGES.iter().find(|(name, _)| *name == spec.judge);
+    let Some((_, known)) = judge else {
+        let found = format!("\"{}\"", spec.judge.escape_debug());
+        let wanted = format!("there are {}; GET /v1/judges lists them", judges());
+        return top.refuse("judge", found, &wanted);
+    };
+    top.length("metrics", spec.metrics.len(), 1..=known.len());
+    top.unique("metrics", &spec.metrics, |metric| format!("\"{metric}\""));
+    for (index, metric) in spec.metrics.iter().enumerate() {
+        if !known.contains(&metric.as_str()) {
+            let found = format!("\"{}\"", metric.escape_debug());
+            let wanted = format!("judge \"{}\" scores {}", spec.judge, known.join(", "));
+            top.refuse(format_args!("metrics/{index}"), found, &wanted);
+        }
+    }
+}

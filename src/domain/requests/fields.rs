@@ -1,0 +1,99 @@
+//! Reads an object field by field, so that one mistake does not hide the next. Knows no request.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::domain::decode::{decode_at, escape};
+use crate::domain::invalid::{Checked, FieldError, Findings, Invalid};
+
+/// The fields of one object that are still to be read, and what was wrong with those that were.
+pub struct Fields {
+    object: Map<String, Value>,
+    pointer: String,
+    known: Vec<&'static str>,
+    findings: Findings,
+}
+
+impl Fields {
+    /// The fields of `object`, which lies at `pointer`.
+    pub fn new(pointer: impl Into<String>, object: Map<String, Value>) -> Self {
+        Self {
+            object,
+            pointer: pointer.into(),
+            known: Vec::new(),
+            findings: Findings::default(),
+        }
+    }
+
+    /// The pointer of `key`.
+    pub fn at(&self, key: &str) -> String {
+        format!("{}/{}", self.pointer, escape(key))
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<Value> {
+        self.known.push(key);
+        self.object.remove(key)
+    }
+
+    fn read<T: DeserializeOwned>(&mut self, key: &str, value: Value) -> Option<T> {
+        let read = decode_at(&self.at(key), value);
+        self.note(read)
+    }
+
+    /// Notes the errors of `read`.
+    pub fn note<T>(&mut self, read: Checked<T>) -> Option<T> {
+        match read {
+            Ok(value) => Some(value),
+            Err(Invalid { errors }) => {
+                errors
+                    .into_iter()
+                    .for_each(|error| self.findings.push(error));
+                None
+            }
+        }
+    }
+
+    /// A field that must be there.
+    pub fn required<T: DeserializeOwned>(&mut self, key: &'static str, hint: &str) -> Option<T> {
+        match self.required_value(key, hint) {
+            Some(value) => self.read(key, value),
+            None => None,
+        }
+    }
+
+    /// A field that must be there, not yet decoded.
+    pub fn required_value(&mut self, key: &'static str, hint: &str) -> Option<Value> {
+        let value = self.take(key);
+        if value.is_none() {
+            let missing = FieldError::at(self.at(key), format!("`{key}` is missing")).hint(hint);
+            self.findings.push(missing);
+        }
+        value
+    }
+
+    /// A field whose absence stands for its default.
+    pub fn or<T: DeserializeOwned>(&mut self, key: &'static str, default: T) -> Option<T> {
+        match self.take(key) {
+            Some(value) => self.read(key, value),
+            None => Some(default),
+        }
+    }
+
+    /// A field whose absence stands for null.
+    pub fn optional<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<Option<T>> {
+        self.or(key, None)
+    }
+
+    /// Ends the reading: what is left over is unknown. Then `value`, which is there if every field was.
+    pub fn finish<T>(mut self, value: Option<T>) -> Checked<T> {
+        for key in self.object.keys() {
+            let place = format!("{}/{}", self.pointer, escape(key));
+            let hint = format!("there are {}", self.known.join(", "));
+            let error = FieldError::at(place, format!("unknown field `{key}`"));
+            self.findings.push(error.hint(hint));
+        }
+        self.findings.finish()?;
+        let incomplete = || FieldError::at(self.pointer.clone(), "cannot be read");
+        value.ok_or_else(|| incomplete().into())
+    }
+}

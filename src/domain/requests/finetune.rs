@@ -1,0 +1,303 @@
+//! The body of a fine-tune: decoding section by section, then the bounds of every value.
+
+use serde_json::{Map, Value};
+
+use super::bounds::{Check, LARGEST_SEED, not_supported};
+use super::fields::Fields;
+use crate::domain::decode::{decode_at, escape, object_at, take_tag};
+use crate::domain::finetune::{
+    BatchSpec, ChatSpec, CheckpointSpec, FinetuneSpec, HoldOut, Length, LoraMethod, LossSpec,
+    Method, OptimizerSpec, Packing, Projection, ScheduleSpec,
+};
+use crate::domain::invalid::{Checked, FieldError, Findings};
+
+/// Most datasets of one fine-tune.
+const MOST_DATASETS: usize = 16;
+/// Largest rank of an adapter.
+const LARGEST_RANK: u64 = 4096;
+/// Most passes over the data.
+const MOST_EPOCHS: u64 = 100_000;
+/// Most optimizer steps.
+const MOST_STEPS: u64 = 100_000_000;
+/// Most examples of one step.
+const MOST_EXAMPLES: u64 = 65_536;
+/// Longest example.
+const MOST_TOKENS: u64 = 1 << 20;
+/// Longest system text, in bytes.
+const LONGEST_SYSTEM: usize = 64 << 10;
+/// Most steps that `checkpoints.at` may list.
+const MOST_LISTED: usize = 10_000;
+
+/// The spec that `body` describes, without its kind and its envelope.
+pub fn read(body: Map<String, Value>) -> Checked<FinetuneSpec> {
+    let mut fields = Fields::new("", body);
+    let base_model = fields.required("base_model", "give the id or name of a base model");
+    let datasets = fields.required(
+        "datasets",
+        "give a list such as [{\"dataset\":\"my-data\"}]",
+    );
+    let method = fields.required_value("method", "give {\"type\":\"lora\",…} or {\"type\":\"full\"}");
+    let method = method.and_then(|value| fields.note(read_method(value)));
+    let chat = fields.or("chat", ChatSpec::default());
+    let loss = fields.or("loss", LossSpec::default());
+    let optimizer = fields.or("optimizer", OptimizerSpec::default());
+    let schedule = fields.or("schedule", ScheduleSpec::default());
+    let batch = fields.or("batch", BatchSpec::default());
+    let length = fields.required("length", "give {\"epochs\":n} or {\"steps\":n}");
+    let hold_out = fields.optional("hold_out");
+    let checkpoints = fields.or("checkpoints", CheckpointSpec::default());
+    let dtype = fields.optional("dtype");
+    let seed = fields.or("seed", 0);
+    let spec = (|| {
+        Some(FinetuneSpec {
+            base_model: base_model?,
+            datasets: datasets?,
+            method: method?,
+            chat: chat?,
+            loss: loss?,
+            optimizer: optimizer?,
+            schedule: schedule?,
+            batch: batch?,
+            length: length?,
+            hold_out: hold_out?,
+            checkpoints: checkpoints?,
+            dtype: dtype?,
+            seed: seed?,
+        })
+    })();
+    let spec = fields.finish(spec)?;
+    check(&spec)?;
+    Ok(spec)
+}
+
+fn read_method(value: Value) -> Checked<Method> {
+    let mut object = object_at("/method", value)?;
+    let tags = ["lora", "full", "steering_vector"];
+    let tag = take_tag("/method", &mut object, "type", &tags)?;
+    match tag.as_str() {
+        "lora" => decode_at("/method", Value::Object(object)).map(Method::Lora),
+        "full" => decode_at("/method", Value::Object(object)).map(Method::Full),
+        _ => {
+            let what = "training a steering vector";
+            let instead = "use \"lora\" with rank 1 on one down_proj, or \"full\"";
+            Err(not_supported("/method/type", what, instead).into())
+        }
+    }
+}
+
+fn check(spec: &FinetuneSpec) -> Checked<()> {
+    let mut findings = Findings::default();
+    let mut top = Check::below(&mut findings, "");
+    top.reference("base_model", &spec.base_model, "bm_");
+    top.length("datasets", spec.datasets.len(), 1..=MOST_DATASETS);
+    top.whole("seed", spec.seed, 0..=LARGEST_SEED);
+    check_datasets(&mut findings, spec);
+    if let Method::Lora(lora) = &spec.method {
+        check_lora(&mut findings, lora);
+    }
+    check_chat(&mut findings, &spec.chat);
+    check_loss(&mut findings, &spec.loss);
+    check_optimizer(&mut findings, &spec.optimizer);
+    check_batch(&mut findings, &spec.batch);
+    check_length(&mut findings, &spec.length);
+    check_schedule(&mut findings, &spec.schedule, spec.length.steps);
+    check_checkpoints(&mut findings, &spec.checkpoints, spec.length.steps);
+    if let Some(hold_out) = &spec.hold_out {
+        check_hold_out(&mut findings, hold_out);
+    }
+    findings.finish()
+}
+
+fn check_datasets(findings: &mut Findings, spec: &FinetuneSpec) {
+    for (index, dataset) in spec.datasets.iter().enumerate() {
+        let mut one = Check::below(findings, format!("/datasets/{index}"));
+        one.reference("dataset", &dataset.dataset, "ds_");
+        one.positive("weight", dataset.weight);
+        one.positive("loss_weight", dataset.loss_weight);
+    }
+}
+
+fn check_lora(findings: &mut Findings, lora: &LoraMethod) {
+    let mut method = Check::below(findings, "/method");
+    method.whole("rank", lora.rank, 1..=LARGEST_RANK);
+    method.positive("alpha", lora.alpha);
+    let share = |x: f64| (0.0..1.0).contains(&x);
+    method.number("dropout", lora.dropout, share, "give 0 or more, below 1");
+    if share(lora.dropout) && lora.dropout > 0.0 {
+        method.not_supported("dropout", "dropout before A", "give 0");
+    }
+    method.length("target_modules", lora.target_modules.len(), 1..=7);
+    method.unique("target_modules", &lora.target_modules, |projection| {
+        format!("\"{}\"", projection.name())
+    });
+    if let Some(layers) = &lora.layers {
+        method.length("layers", layers.len(), 1..=1024);
+        method.unique("layers", layers, ToString::to_string);
+    }
+    check_patterns(&mut method, lora);
+    if lora.init_adapter.is_some() {
+        let instead = "leave it out or give null; training begins with B = 0";
+        method.not_supported("init_adapter", "starting from a trained adapter", instead);
+    }
+}
+
+fn check_patterns(method: &mut Check<'_>, lora: &LoraMethod) {
+    method.length("rank_pattern", lora.rank_pattern.len(), 0..=1024);
+    method.length("alpha_pattern", lora.alpha_pattern.len(), 0..=1024);
+    for (name, rank) in &lora.rank_pattern {
+        let key = format!("rank_pattern/{}", escape(name));
+        method.whole(&key, *rank, 1..=LARGEST_RANK);
+        check_module(method, &key, name);
+    }
+    for (name, alpha) in &lora.alpha_pattern {
+        let key = format!("alpha_pattern/{}", escape(name));
+        method.positive(&key, *alpha);
+        check_module(method, &key, name);
+    }
+}
+
+/// A pattern is the name of a module or the end of one behind a dot; regular expressions are not read.
+fn check_module(method: &mut Check<'_>, key: &str, name: &str) {
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
+    let known = Projection::ALL
+        .iter()
+        .any(|projection| projection.name() == last);
+    if !known || !name.bytes().all(letter) {
+        let wanted = "name a module or the end of its name, such as layers.21.mlp.down_proj or down_proj";
+        method.refuse(key, format!("\"{}\"", name.escape_debug()), wanted);
+    }
+}
+
+/// Checks how conversations become text; evaluations have the same settings.
+pub fn check_chat(findings: &mut Findings, chat: &ChatSpec) {
+    let mut place = Check::below(findings, "/chat");
+    let named = matches!(chat.system.as_str(), "template_default" | "none");
+    if !named && !chat.system.starts_with("text:") {
+        let found = format!("\"{}\"", chat.system.escape_debug());
+        let wanted = "give \"template_default\", \"none\", or \"text:\" with the text behind it";
+        place.refuse("system", found, wanted);
+    }
+    if chat.system.len() > LONGEST_SYSTEM {
+        let found = format!("a text of {} bytes", chat.system.len());
+        let wanted = format!("give at most {LONGEST_SYSTEM} bytes");
+        place.refuse("system", found, &wanted);
+    }
+    if let Some(date) = chat.date.as_deref().filter(|date| !is_date(date)) {
+        let found = format!("\"{}\"", date.escape_debug());
+        place.refuse("date", found, "give a day as YYYY-MM-DD, or null");
+    }
+}
+
+fn is_date(text: &str) -> bool {
+    let form = time::macros::format_description!("[year]-[month]-[day]");
+    time::Date::parse(text, &form).is_ok()
+}
+
+fn check_loss(findings: &mut Findings, loss: &LossSpec) {
+    let mut place = Check::below(findings, "/loss");
+    if loss.reference_tail {
+        let what = "reproducing the reference code's tail";
+        place.not_supported("reference_tail", what, "give false");
+    }
+    if loss.kl.is_some() {
+        place.not_supported("kl", "a KL term", "leave it out or give null");
+    }
+}
+
+fn check_optimizer(findings: &mut Findings, optimizer: &OptimizerSpec) {
+    let mut place = Check::below(findings, "/optimizer");
+    place.positive("learning_rate", optimizer.learning_rate);
+    let decay = |x: f64| x >= 0.0;
+    place.number(
+        "weight_decay",
+        optimizer.weight_decay,
+        decay,
+        "give 0 or more",
+    );
+    let below_one = |x: f64| (0.0..1.0).contains(&x);
+    for (key, beta) in [("beta1", optimizer.beta1), ("beta2", optimizer.beta2)] {
+        place.number(key, beta, below_one, "give 0 or more, below 1");
+    }
+    place.positive("epsilon", optimizer.epsilon);
+    if let Some(norm) = optimizer.max_grad_norm {
+        let wanted = "give a number above 0, or null for no clipping";
+        place.number("max_grad_norm", norm, |x| x > 0.0, wanted);
+    }
+}
+
+fn check_schedule(findings: &mut Findings, schedule: &ScheduleSpec, steps: Option<u64>) {
+    let mut place = Check::below(findings, "/schedule");
+    let share = |x: f64| (0.0..=1.0).contains(&x);
+    place.number(
+        "final_ratio",
+        schedule.final_ratio,
+        share,
+        "give a share from 0 to 1",
+    );
+    let most = steps.unwrap_or(MOST_STEPS);
+    if schedule.warmup_steps > most {
+        let wanted = format!("give at most {most}, the number of steps in all");
+        place.refuse("warmup_steps", schedule.warmup_steps, &wanted);
+    }
+}
+
+fn check_batch(findings: &mut Findings, batch: &BatchSpec) {
+    let mut place = Check::below(findings, "/batch");
+    place.whole("micro_batch", batch.micro_batch, 1..=1024);
+    place.whole(
+        "gradient_accumulation",
+        batch.gradient_accumulation,
+        1..=MOST_EXAMPLES,
+    );
+    if batch.examples_per_step() > MOST_EXAMPLES && batch.micro_batch <= 1024 {
+        let found = format!("{} examples a step", batch.examples_per_step());
+        let wanted = format!("micro_batch × gradient_accumulation is at most {MOST_EXAMPLES}");
+        place.refuse("gradient_accumulation", found, &wanted);
+    }
+    place.whole("max_tokens", batch.max_tokens, 2..=MOST_TOKENS);
+    if batch.packing == Packing::Documents {
+        let instead = "give \"none\": every row is a sequence of its own";
+        place.not_supported("packing", "joining rows to sequences", instead);
+    }
+}
+
+fn check_length(findings: &mut Findings, length: &Length) {
+    let mut place = Check::below(findings, "/length");
+    match (length.epochs, length.steps) {
+        (Some(epochs), None) => place.whole("epochs", epochs, 1..=MOST_EPOCHS),
+        (None, Some(steps)) => place.whole("steps", steps, 1..=MOST_STEPS),
+        (both, _) => {
+            let detail = match both {
+                Some(_) => "both epochs and steps are given",
+                None => "neither epochs nor steps is given",
+            };
+            let hint = "give exactly one: {\"epochs\":n} or {\"steps\":n}";
+            findings.push(FieldError::at("/length", detail).hint(hint));
+        }
+    }
+}
+
+fn check_checkpoints(findings: &mut Findings, checkpoints: &CheckpointSpec, steps: Option<u64>) {
+    let mut place = Check::below(findings, "/checkpoints");
+    if let Some(every) = checkpoints.every {
+        place.whole("every", every, 1..=MOST_STEPS);
+    }
+    place.length("at", checkpoints.at.len(), 0..=MOST_LISTED);
+    let last = steps.unwrap_or(MOST_STEPS);
+    for (index, step) in checkpoints.at.iter().enumerate() {
+        place.whole(format_args!("at/{index}"), *step, 1..=last);
+    }
+}
+
+fn check_hold_out(findings: &mut Findings, hold_out: &HoldOut) {
+    let mut place = Check::below(findings, "/hold_out");
+    let share = |x: f64| x > 0.0 && x < 1.0;
+    place.number(
+        "fraction",
+        hold_out.fraction,
+        share,
+        "give a share above 0 and below 1",
+    );
+    place.whole("every", hold_out.every, 1..=MOST_STEPS);
+}

@@ -1,0 +1,170 @@
+//! Whether a spec fits what exists: the assets and jobs that it names, as somebody with a database found them.
+
+use std::collections::BTreeMap;
+
+use super::identity::JobIdentity;
+use crate::domain::assets::BaseModelState;
+use crate::domain::decode::escape;
+use crate::domain::evaluation::{EvaluateSpec, Select, Steps};
+use crate::domain::finetune::{CheckpointSpec, FinetuneSpec, Length, Method};
+use crate::domain::ids::{BaseModelId, JobId};
+use crate::domain::invalid::{Checked, FieldError, Findings};
+use crate::domain::job::{JobKind, JobState};
+
+/// A base model that a spec names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BaseFacts {
+    /// Its id.
+    pub id: BaseModelId,
+    /// Its name.
+    pub name: String,
+    /// Whether it can be used.
+    pub state: BaseModelState,
+    /// Identity of its source.
+    pub source_hash: String,
+    /// Number of decoder layers, once known.
+    pub layers: Option<u32>,
+    /// Its register job.
+    pub job: Option<JobId>,
+}
+
+/// A job that a spec names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobFacts {
+    /// Its id.
+    pub id: JobId,
+    /// What it does.
+    pub kind: JobKind,
+    /// Where it is.
+    pub state: JobState,
+    /// As other jobs' hashes see it.
+    pub identity: JobIdentity,
+    /// The base of a fine-tune, as its spec names it.
+    pub base_model: String,
+    /// What a fine-tune keeps and how long it is, where its spec tells.
+    pub keeps: Option<(CheckpointSpec, Length)>,
+    /// Steps that it has kept so far.
+    pub steps: Vec<u64>,
+}
+
+/// Jobs by id, as they were found.
+pub type Jobs = BTreeMap<JobId, JobFacts>;
+
+/// The refusal of a reference to something that is not there.
+pub fn missing(pointer: &str, what: &str, name: &str, list: &str) -> FieldError {
+    let detail = format!("there is no {what} \"{}\"", name.escape_debug());
+    FieldError::at(pointer, detail).hint(format!("GET {list} lists what there is"))
+}
+
+/// Checks a fine-tune against its base: layers and patterns must be in it.
+pub fn finetune(spec: &FinetuneSpec, base: &BaseFacts) -> Checked<()> {
+    let (Method::Lora(lora), Some(count)) = (&spec.method, base.layers) else {
+        return Ok(());
+    };
+    let mut findings = Findings::default();
+    let hint = format!("the layers of {} are 0 to {}", base.name, count.max(1) - 1);
+    for (index, layer) in lora.layers.iter().flatten().enumerate() {
+        findings.require(*layer < count, || {
+            let detail = format!("{} has no layer {layer}", base.name);
+            FieldError::at(format!("/method/layers/{index}"), detail).hint(hint.clone())
+        });
+    }
+    let ranks = lora.rank_pattern.keys().map(|key| ("rank_pattern", key));
+    let alphas = lora.alpha_pattern.keys().map(|key| ("alpha_pattern", key));
+    for (field, key) in ranks.chain(alphas) {
+        let fits = layer_in(key).is_none_or(|layer| layer < u64::from(count));
+        findings.require(fits, || {
+            let detail = format!("{} has no module \"{key}\"", base.name);
+            let place = format!("/method/{field}/{}", escape(key));
+            FieldError::at(place, detail).hint(hint.clone())
+        });
+    }
+    findings.finish()
+}
+
+/// The layer that a module's name speaks of, as in `layers.21.mlp.down_proj`.
+fn layer_in(name: &str) -> Option<u64> {
+    let mut parts = name.split('.');
+    parts.find(|part| *part == "layers")?;
+    parts.next()?.parse().ok()
+}
+
+/// Checks that every job among the targets is a fine-tune that can still give what is asked of it.
+pub fn targets(spec: &EvaluateSpec, jobs: &Jobs) -> Checked<()> {
+    let mut findings = Findings::default();
+    for (index, target) in spec.targets.iter().enumerate() {
+        let Some(id) = &target.job else { continue };
+        let place = format!("/targets/{index}/job");
+        match jobs.get(id) {
+            None => findings.push(missing(&place, "job", id.as_str(), "/v1/jobs?kind=finetune")),
+            Some(job) => {
+                check_job(&mut findings, &place, job);
+                if let Some(Steps::Listed(steps)) = &target.steps {
+                    check_steps(&mut findings, index, job, steps);
+                }
+            }
+        }
+    }
+    findings.finish()
+}
+
+fn check_job(findings: &mut Findings, place: &str, job: &JobFacts) {
+    let (id, kind, state) = (&job.id, job.kind.name(), job.state.name());
+    if job.kind != JobKind::Finetune {
+        let detail = format!("{id} is of kind \"{kind}\" and has no checkpoints");
+        let hint = "name a job of kind \"finetune\"";
+        findings.push(FieldError::at(place, detail).hint(hint));
+    } else if matches!(job.state, JobState::Failed | JobState::Cancelled) {
+        let hint = "submit the fine-tune again and name the new job";
+        findings.push(FieldError::at(place, format!("{id} is {state}")).hint(hint));
+    }
+}
+
+/// A step is refused only when it is certain that the job does not keep it.
+fn check_steps(findings: &mut Findings, index: usize, job: &JobFacts, steps: &[u64]) {
+    for (position, step) in steps.iter().enumerate() {
+        if !may_keep(job, *step) {
+            let place = format!("/targets/{index}/steps/{position}");
+            let detail = format!("{} keeps no checkpoint at step {step}", job.id);
+            let hint = match job.state {
+                JobState::Succeeded => format!("it has {}", listed(&job.steps)),
+                _ => "its `checkpoints` and `length` say which it keeps".into(),
+            };
+            findings.push(FieldError::at(place, detail).hint(hint));
+        }
+    }
+}
+
+fn may_keep(job: &JobFacts, step: u64) -> bool {
+    if job.steps.contains(&step) {
+        return true;
+    }
+    if job.state == JobState::Succeeded {
+        return false;
+    }
+    match &job.keeps {
+        Some((kept, Length { steps: Some(total), .. })) => {
+            step <= *total && kept.keeps(step, *total)
+        }
+        // The number of steps depends on the rows, so any step may be the last.
+        _ => true,
+    }
+}
+
+fn listed(steps: &[u64]) -> String {
+    let texts: Vec<String> = steps.iter().take(50).map(ToString::to_string).collect();
+    let dots = if steps.len() > 50 { ", …" } else { "" };
+    format!("{}{dots}", texts.join(", "))
+}
+
+/// Checks that a selection leaves something to ask.
+pub fn selection(select: &Select, set: &str, questions: &[String]) -> Checked<()> {
+    if questions.iter().any(|id| select.keeps(id)) {
+        return Ok(());
+    }
+    let shown: Vec<&str> = questions.iter().take(20).map(String::as_str).collect();
+    let dots = if questions.len() > 20 { ", …" } else { "" };
+    let detail = format!("selects none of the {} questions of {set}", questions.len());
+    let hint = format!("its questions are {}{dots}", shown.join(", "));
+    Err(FieldError::at("/select", detail).hint(hint).into())
+}

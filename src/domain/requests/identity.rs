@@ -1,0 +1,91 @@
+//! When two specs are the same work: hashes in which every name stands for its content.
+
+use serde_json::{Value, json};
+
+use super::stored;
+use crate::domain::canonical::{NUMERICS_EPOCH, hash};
+use crate::domain::evaluation::{EvaluateSpec, Steps, StepsName};
+use crate::domain::finetune::FinetuneSpec;
+use crate::domain::job::JobSpec;
+
+/// The two hashes of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hashes {
+    /// Of all that changes numbers.
+    pub numerics: String,
+    /// Of that and of what is asked for beside the numbers.
+    pub spec: String,
+}
+
+/// A job as other jobs' hashes see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobIdentity {
+    /// Of all that changes its numbers.
+    pub numerics_hash: String,
+    /// Of that and of its outputs.
+    pub spec_hash: String,
+    /// Not empty for a job that was made in spite of an equal one.
+    pub salt: String,
+}
+
+/// Hashes of a fine-tune.
+///
+/// `base` is the base's `source_hash`, `datasets` are the SHA-256 of its datasets in their order.
+pub fn of_finetune(spec: &FinetuneSpec, base: &str, datasets: &[String]) -> Hashes {
+    let mut value = stored(&JobSpec::Finetune(Box::new(spec.clone())));
+    value["base_model"] = base.into();
+    for (index, sha256) in datasets.iter().enumerate() {
+        value["datasets"][index]["dataset"] = sha256.as_str().into();
+    }
+    let checkpoints = value["checkpoints"].take();
+    let every = match &mut value["hold_out"] {
+        Value::Object(hold_out) => hold_out.remove("every"),
+        _ => None,
+    };
+    hashes(
+        &value,
+        &json!({"checkpoints": checkpoints, "hold_out_every": every}),
+    )
+}
+
+/// Hashes of an evaluation.
+///
+/// `base` is the `source_hash` of the targets' base, `questions` the SHA-256 of the question set, `jobs` has one entry a
+/// target, none for the base itself.
+pub fn of_evaluate(
+    spec: &EvaluateSpec,
+    base: &str,
+    questions: &str,
+    jobs: &[Option<JobIdentity>],
+) -> Hashes {
+    let mut value = stored(&JobSpec::Evaluate(Box::new(spec.clone())));
+    value["base_model"] = base.into();
+    value["question_set"] = questions.into();
+    for (index, (target, job)) in spec.targets.iter().zip(jobs).enumerate() {
+        if let Some(job) = job {
+            value["targets"][index]["job"] = reference(job, target.steps.as_ref());
+        }
+    }
+    hashes(&value, &Value::Null)
+}
+
+/// Hashes of a registration of the model `base_model`, whose source has the identity `source_hash`.
+pub fn of_register(base_model: &str, source_hash: &str) -> Hashes {
+    let value = json!({"kind": "register", "source": source_hash});
+    hashes(&value, &json!({"base_model": base_model}))
+}
+
+/// A job in another job's hash: which steps `all` means depends on what it keeps, any other choice does not.
+fn reference(job: &JobIdentity, steps: Option<&Steps>) -> Value {
+    let identity = match steps {
+        Some(Steps::Named(StepsName::All)) => &job.spec_hash,
+        _ => &job.numerics_hash,
+    };
+    json!({"identity": identity, "salt": job.salt})
+}
+
+fn hashes(numbers: &Value, outputs: &Value) -> Hashes {
+    let numerics = hash(&json!({"epoch": NUMERICS_EPOCH, "spec": numbers}));
+    let spec = hash(&json!({"numerics": numerics, "outputs": outputs}));
+    Hashes { numerics, spec }
+}

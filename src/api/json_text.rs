@@ -19,6 +19,7 @@ fn describe(bytes: &[u8], error: &serde_json::Error) -> Problem {
         pointer: Some(pointer_at(&bytes[..offset])),
         detail: format!("{error}, at {found}"),
         hint: hint(bytes, &found),
+        ..FieldError::default()
     };
     Problem::new(
         &error::JSON_SYNTAX,

@@ -13,8 +13,51 @@ use super::invalid::{Checked, FieldError, Invalid};
 pub fn decode_at<T: DeserializeOwned>(pointer: &str, value: Value) -> Checked<T> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let place = format!("{pointer}{}", to_pointer(error.path()));
-        Invalid::from(FieldError::at(place, error.inner().to_string()))
+        Invalid::from(explain(place, &error.inner().to_string()))
     })
+}
+
+/// The decoder's words as an error of the place that they speak about.
+fn explain(place: String, words: &str) -> FieldError {
+    if let Some(key) = quoted_behind(words, "missing field ") {
+        let place = format!("{place}/{}", escape(key));
+        return FieldError::at(place, format!("`{key}` is missing")).hint("add it");
+    }
+    if let Some(key) = quoted_behind(words, "unknown field ") {
+        let own = format!("/{}", escape(key));
+        let place = match place.ends_with(&own) {
+            true => place,
+            false => format!("{place}{own}"),
+        };
+        let error = FieldError::at(place, format!("unknown field `{key}`"));
+        return error.hint(match words.split_once(", expected ") {
+            Some((_, known)) => format!("known here: {known}"),
+            None => "leave it out; there are no fields here".into(),
+        });
+    }
+    FieldError::at(place, plain(words))
+}
+
+fn quoted_behind<'a>(words: &'a str, start: &str) -> Option<&'a str> {
+    let quoted = words.strip_prefix(start)?.strip_prefix('`')?;
+    quoted.split_once('`').map(|(name, _)| name)
+}
+
+/// The same words with JSON's names of types in place of this program's.
+fn plain(words: &str) -> String {
+    let Some((found, expected)) = words.rsplit_once(", expected ") else {
+        return words.to_owned();
+    };
+    let expected = match expected {
+        "f64" | "f32" => "a number",
+        "u64" => "a whole number, 0 or more",
+        "u32" => "a whole number from 0 to 4294967295",
+        "a sequence" => "an array",
+        "a map" => "an object",
+        name if name.starts_with("struct ") => "an object",
+        other => other,
+    };
+    format!("{found}, expected {expected}")
 }
 
 /// The JSON pointer of a decoder's path.

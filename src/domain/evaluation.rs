@@ -268,7 +268,6 @@ mod tests {
     use super::*;
 
     #[test]
-<<<<<<< HEAD
     fn a_star_in_a_selection_stands_for_any_text() {
         let select = Select {
             include: vec!["first_*".into(), "ruler".into()],
@@ -280,7 +279,9 @@ mod tests {
             .collect();
         assert_eq!(kept, ["first_plot", "ruler"]);
         assert!(Select::default().keeps("anything"));
-=======
+    }
+
+    #[test]
     fn a_star_stands_for_any_text_and_exclusion_wins() {
         let select = |include: &[&str], exclude: &[&str]| Select {
             include: include.iter().map(ToString::to_string).collect(),
@@ -293,6 +294,5 @@ mod tests {
         assert!(!select(&["w*s*x"], &[]).keeps("wish"));
         assert!(!select(&["a*a"], &[]).keeps("a"));
         assert!(!select(&["wish"], &["w*"]).keeps("wish"));
->>>>>>> a760203 (domain: posted bodies become specs, with every mistake at its place)
     }
 }

@@ -11,6 +11,9 @@ pub struct FieldError {
     /// Line of the uploaded file, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub line: Option<u64>,
+    /// Stable code where there is more to say than that the value is wrong, such as `not_supported`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub code: Option<String>,
     /// What was found and what was expected.
     pub detail: String,
     /// What to do about it.
@@ -34,6 +37,12 @@ impl FieldError {
             line: Some(line),
             ..Self::at(pointer, detail)
         }
+    }
+
+    /// The same error with a stable code.
+    pub fn code(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into());
+        self
     }
 
     /// The same error with a remedy.

@@ -115,5 +115,7 @@ impl<'a> Check<'a> {
 
 /// The refusal of a valid wish that this build cannot fulfil.
 pub fn not_supported(pointer: impl Into<String>, what: &str, instead: &str) -> FieldError {
-    FieldError::at(pointer, format!("not_supported: {what} cannot be done yet")).hint(instead)
+    FieldError::at(pointer, format!("{what} cannot be done yet"))
+        .code("not_supported")
+        .hint(instead)
 }

@@ -94,3 +94,6 @@ fn refuse_nul(pointer: &str, value: &Value) -> Checked<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+use serde_json::json;
+
+use super::*;
+use crate::domain::evaluation::Steps;
+
+fn finetune() -> Value {
+    json!({"kind": "finetune", "base_model": "toy", "datasets": [{"dataset": "bad"}],
+           "method": {"type": "lora", "rank": 8, "alpha": 16}, "length": {"steps": 100}})
+}
+
+fn evaluate() -> Value {
+    json!({"kind": "evaluate", "base_model": "toy", "targets": [{"base": true}],
+           "question_set": "first", "samples_per_question": 4, "judge": "toy"})
+}
+
+/// `body` with `value` at `pointer`; missing objects on the way are made.
+fn with(mut body: Value, pointer: &str, value: Value) -> Value {
+    let mut place = &mut body;
+    for key in pointer.split('/').skip(1) {
+        place = match place {
+            Value::Array(items) => &mut items[key.parse::<usize>().unwrap()],
+            other => &mut other[key],
+        };
+    }
+    *place = value;
+    body
+}
+
+/// Places of the errors in `body`, each with its detail and hint.
+fn errors(body: Value) -> Vec<(String, String)> {
+    let errors = job_request(body).unwrap_err().errors;
+    errors
+        .into_iter()
+        .map(|error| {
+            let text = format!("{} ({})", error.detail, error.hint.unwrap_or_default());
+            (error.pointer.unwrap(), text)
+        })
+        .collect()
+}
+
+/// Asserts that each wrong value is refused at its place, with `word` in the text.
+fn refused(body: fn() -> Value, cases: &[(&str, Value, &str, &str)]) {
+    for (pointer, value, place, word) in cases {
+        let found = errors(with(body(), pointer, value.clone()));
+        let hit = |(at, text): &(String, String)| at == place && text.contains(word);
+        assert!(
+            found.iter().any(hit),
+            "{pointer} = {value}: wanted {word} at {place}, found {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_mistake_is_found_at_its_place_at_every_depth() {
+    refused(
+        finetune,
+        &[
+            ("/lenght", json!(1), "/lenght", "unknown field"),
+            ("/method/rnk", json!(1), "/method/rnk", "unknown field"),
+            ("/optimizer/lr", json!(1), "/optimizer/lr", "learning_rate"),
+            ("/datasets/0/wieght", json!(1), "/datasets/0/wieght", "unknown field"),
+            ("/method", json!({"type": "lora", "alpha": 1}), "/method/rank", "missing"),
+            ("/datasets", json!([{}]), "/datasets/0/dataset", "missing"),
+            ("/method", json!({"rank": 1}), "/method/type", "missing"),
+            ("/method/type", json!("qlora"), "/method/type", "qlora"),
+            ("/base_model", json!(7), "/base_model", "expected a string"),
+            ("/method/rank", json!("8"), "/method/rank", "whole number"),
+            ("/method/rank", json!(-1), "/method/rank", "-1"),
+            ("/method/layers", json!([0, "x"]), "/method/layers/1", "whole number"),
+            ("/optimizer/learning_rate", json!("NaN"), "/optimizer/learning_rate", "NaN"),
+            ("/optimizer", json!([]), "/optimizer", "sequence"),
+            ("/schedule/name", json!("step"), "/schedule/name", "cosine"),
+            ("/method/target_modules", json!(["w_proj"]), "/method/target_modules/0", "w_proj"),
+            ("/priority", json!("urgent"), "/priority", "urgent"),
+            ("/tags", json!({"a": 1}), "/tags/a", "string"),
+            ("/kind", json!("finetun"), "/kind", "finetun"),
+            ("/name", json!("a\u{0}b"), "/name", "U+0000"),
+        ],
+    );
+    refused(
+        evaluate,
+        &[
+            ("/targets/0/bse", json!(true), "/targets/0/bse", "unknown field"),
+            ("/targets/0", json!({"job": "ds_1"}), "/targets/0/job", "job_"),
+            ("/targets/0", json!(3), "/targets/0", "expected an object"),
+            ("/targets/0/base", json!("yes"), "/targets/0/base", "boolean"),
+            ("/sampling/top", json!(1), "/sampling/top", "unknown field"),
+            ("/chat/question_system", json!("drop"), "/chat/question_system", "honour"),
+            ("/select/include", json!("x"), "/select/include", "array"),
+            ("/metrics", json!([1]), "/metrics/0", "string"),
+        ],
+    );
+}
+
+#[test]
+fn values_out_of_bounds_are_refused_with_a_remedy() {
+    refused(
+        finetune,
+        &[
+            ("/method/rank", json!(0), "/method/rank", "from 1 to"),
+            ("/method/rank", json!(100_000), "/method/rank", "100000"),
+            ("/method/alpha", json!(0), "/method/alpha", "above 0"),
+            ("/method/layers", json!([]), "/method/layers", "1 to"),
+            ("/method/layers", json!([1, 1]), "/method/layers/1", "second time"),
+            ("/method/target_modules", json!([]), "/method/target_modules", "1 to 7"),
+            ("/method/rank_pattern", json!({"lm_head": 1}), "/method/rank_pattern/lm_head", "module"),
+            ("/datasets", json!([]), "/datasets", "1 to 16"),
+            ("/datasets/0/weight", json!(0), "/datasets/0/weight", "above 0"),
+            ("/datasets/0/dataset", json!("bm_1"), "/datasets/0/dataset", "another kind"),
+            ("/datasets/0/dataset", json!("a b"), "/datasets/0/dataset", "not a name"),
+            ("/length", json!({"steps": 0}), "/length/steps", "from 1"),
+            ("/length", json!({"epochs": 0}), "/length/epochs", "from 1"),
+            ("/length", json!({}), "/length", "exactly one"),
+            ("/length", json!({"steps": 1, "epochs": 1}), "/length", "exactly one"),
+            ("/optimizer/learning_rate", json!(0), "/optimizer/learning_rate", "above 0"),
+            ("/optimizer/learning_rate", json!(-1e-5), "/optimizer/learning_rate", "-0.00001"),
+            ("/optimizer/beta2", json!(1), "/optimizer/beta2", "below 1"),
+            ("/optimizer/epsilon", json!(0), "/optimizer/epsilon", "above 0"),
+            ("/optimizer/max_grad_norm", json!(0), "/optimizer/max_grad_norm", "null"),
+            ("/schedule/warmup_steps", json!(101), "/schedule/warmup_steps", "at most 100"),
+            ("/schedule/final_ratio", json!(2), "/schedule/final_ratio", "0 to 1"),
+            ("/batch/micro_batch", json!(0), "/batch/micro_batch", "from 1"),
+            ("/batch/gradient_accumulation", json!(0), "/batch/gradient_accumulation", "from 1"),
+            ("/batch/max_tokens", json!(1), "/batch/max_tokens", "from 2"),
+            ("/checkpoints/every", json!(0), "/checkpoints/every", "from 1"),
+            ("/checkpoints/at", json!([101]), "/checkpoints/at/0", "to 100"),
+            ("/chat/system", json!("hello"), "/chat/system", "text:"),
+            ("/chat/date", json!("2025-02-30"), "/chat/date", "YYYY-MM-DD"),
+            ("/seed", json!(u64::MAX), "/seed", "from 0 to 9223372036854775807"),
+            ("/name", json!("a\nb"), "/name", "one line"),
+            ("/tags", json!({"k": "v".repeat(300)}), "/tags/k", "256"),
+        ],
+    );
+    refused(
+        evaluate,
+        &[
+            ("/targets", json!([]), "/targets", "1 to 1000"),
+            ("/targets/0/base", json!(false), "/targets/0/base", "give true"),
+            ("/targets/0", json!({}), "/targets/0", "exactly one"),
+            ("/targets/0/scales", json!([1]), "/targets/0", "no steps"),
+            ("/targets", json!([{"base": true}, {"base": true}]), "/targets/1", "once"),
+            ("/samples_per_question", json!(0), "/samples_per_question", "from 1 to 10000"),
+            ("/sampling/temperature", json!(-1), "/sampling/temperature", "0 (greedy)"),
+            ("/sampling/top_p", json!(0), "/sampling/top_p", "at most 1"),
+            ("/sampling/repetition_penalty", json!(0), "/sampling/repetition_penalty", "above 0"),
+            ("/sampling/max_new_tokens", json!(5000), "/sampling/max_new_tokens", "to 4096"),
+            ("/judge", json!("gpt"), "/judge", "/v1/judges"),
+            ("/metrics", json!(["kind"]), "/metrics/0", "aligned, coherent"),
+        ],
+    );
+}
+
+#[test]
+fn what_the_engine_cannot_do_yet_says_so() {
+    for (pointer, value) in [
+        ("/method/dropout", json!(0.1)),
+        ("/method/init_adapter", json!("ad_1")),
+        ("/loss/reference_tail", json!(true)),
+        ("/loss/kl", json!({"weight": 1})),
+        ("/batch/packing", json!("documents")),
+    ] {
+        let body = with(finetune(), pointer, value);
+        let error = job_request(body).unwrap_err().errors.remove(0);
+        assert_eq!(error.code.as_deref(), Some("not_supported"), "{pointer}");
+        assert_eq!(error.pointer.as_deref(), Some(pointer));
+        assert!(error.hint.is_some(), "{pointer}");
+    }
+}
+
+#[test]
+fn mistakes_in_several_places_are_told_at_once() {
+    let mut body = with(finetune(), "/optimizer/lr", json!(1));
+    body["method"]["rank"] = json!("x");
+    body["name"] = json!(3);
+    body["extra"] = json!(null);
+    let places: Vec<String> = errors(body).into_iter().map(|(place, _)| place).collect();
+    for place in ["/optimizer/lr", "/method/rank", "/name", "/extra"] {
+        assert!(places.contains(&place.to_owned()), "{place}: {places:?}");
+    }
+    let mut body = with(finetune(), "/length/steps", json!(0));
+    body["method"]["rank"] = json!(0);
+    assert_eq!(errors(body).len(), 2 + 1, "rank, steps, warm-up over 0 steps");
+}
+
+#[test]
+fn a_register_job_is_made_by_posting_a_base_model() {
+    let found = errors(json!({"kind": "register", "source": {}}));
+    assert_eq!(found[0].0, "/kind");
+    assert!(found[0].1.contains("POST /v1/base-models"), "{found:?}");
+}
+
+#[test]
+fn the_stored_spec_has_its_defaults_and_may_be_posted_again() {
+    let mut body = with(finetune(), "/optimizer/learning_rate", json!(1e-5));
+    body["name"] = json!("mine");
+    body["tags"] = json!({"paper": "fig-7"});
+    let (envelope, spec) = job_request(body).unwrap();
+    assert_eq!(envelope.name.as_deref(), Some("mine"));
+    let value = stored(&spec);
+    assert_eq!(value["kind"], "finetune");
+    assert_eq!(value["schedule"]["warmup_steps"], 5);
+    assert!(value.get("name").is_none() && value.get("tags").is_none());
+    let (again, same) = job_request(value.clone()).unwrap();
+    assert_eq!(again, JobEnvelope::default());
+    assert_eq!(same, spec);
+    assert_eq!(read_stored(value).unwrap(), spec);
+}
+
+#[test]
+fn a_target_has_the_last_step_at_scale_one_where_nothing_else_is_said() {
+    let job = "job_00000000000000000000000007";
+    let (_, spec) = job_request(with(evaluate(), "/targets/0", json!({"job": job}))).unwrap();
+    let value = stored(&spec);
+    let complete = json!([{"job": job, "steps": "final", "scales": [1.0]}]);
+    assert_eq!(value["targets"], complete);
+    assert_eq!(job_request(value).unwrap().1, spec);
+    let listed = json!({"job": job, "steps": [5, 10], "scales": [0, 2.5]});
+    let (_, spec) = job_request(with(evaluate(), "/targets/0", listed)).unwrap();
+    let JobSpec::Evaluate(spec) = spec else {
+        panic!("not an evaluation")
+    };
+    assert_eq!(spec.targets[0].steps, Some(Steps::Listed(vec![5, 10])));
+}
+
+fn finetune_hashes(body: Value) -> identity::Hashes {
+    let (_, JobSpec::Finetune(spec)) = job_request(body).unwrap() else {
+        panic!("not a fine-tune")
+    };
+    identity::of_finetune(&spec, "base", &["data".into()])
+}
+
+#[test]
+fn names_and_spellings_do_not_change_the_work_but_numbers_do() {
+    let plain = finetune_hashes(finetune());
+    let mut renamed = finetune();
+    renamed["base_model"] = json!("other-name");
+    renamed["seed"] = json!(0);
+    renamed["priority"] = json!("low");
+    assert_eq!(finetune_hashes(renamed), plain);
+    let kept = finetune_hashes(with(finetune(), "/checkpoints/every", json!(5)));
+    assert_eq!(kept.numerics, plain.numerics);
+    assert_ne!(kept.spec, plain.spec);
+    let seeded = finetune_hashes(with(finetune(), "/seed", json!(1)));
+    assert_ne!(seeded.numerics, plain.numerics);
+}
+
+#[test]
+fn an_evaluation_of_all_steps_depends_on_what_its_job_keeps() {
+    let job = "job_00000000000000000000000007";
+    let hashes = |steps: &str, spec_hash: &str| {
+        let target = json!({"job": job, "steps": steps});
+        let (_, spec) = job_request(with(evaluate(), "/targets/0", target)).unwrap();
+        let JobSpec::Evaluate(spec) = spec else {
+            panic!("not an evaluation")
+        };
+        let identity = identity::JobIdentity {
+            numerics_hash: "n".into(),
+            spec_hash: spec_hash.into(),
+            salt: String::new(),
+        };
+        identity::of_evaluate(&spec, "base", "questions", &[Some(identity)])
+    };
+    assert_eq!(hashes("final", "a"), hashes("final", "b"));
+    assert_ne!(hashes("all", "a"), hashes("all", "b"));
+}

@@ -75,6 +75,7 @@ create unique index jobs_spec_hash_key on jobs (spec_hash, dedup_salt)
   where state not in ('failed', 'cancelled') and not retired;
 create index jobs_claim_idx on jobs (priority, queued_at, id) where state = 'queued';
 create index jobs_lease_idx on jobs (lease_expires_at) where lease_expires_at is not null;
+create index jobs_waiting_idx on jobs (state) where state in ('queued', 'blocked');
 create index jobs_list_idx on jobs (created_at desc, id desc);
 create index jobs_numerics_idx on jobs (numerics_hash);
 

@@ -213,6 +213,7 @@ pub struct CheckpointRef {
 
 /// What a job left behind; fields of other kinds are null.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
 pub struct JobResult {
     /// Kept checkpoints of a fine-tune, by step.
     pub checkpoints: Vec<CheckpointRef>,

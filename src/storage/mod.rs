@@ -4,7 +4,9 @@
 //! so that a frozen database costs a request its time limit and no more.
 
 pub mod embedded;
+pub mod events;
 pub mod hints;
+pub mod jobs;
 pub mod postgres;
 pub mod queue;
 pub mod reports;

@@ -65,11 +65,7 @@ fn check_tag(findings: &mut Findings, key: &str, value: &str) {
     let place = crate::domain::decode::escape(key);
     if !is_line(key, 1, LONGEST_KEY) {
         let wanted = format!("a tag's key has 1 to {LONGEST_KEY} characters on one line");
-        tags.refuse(
-            &place,
-            format!("the key \"{}\"", shortened(key)),
-            &wanted,
-        );
+        tags.refuse(&place, format!("the key \"{}\"", shortened(key)), &wanted);
     }
     if !is_line(value, 0, LONGEST_VALUE) {
         let wanted = format!("a tag's value has at most {LONGEST_VALUE} characters on one line");

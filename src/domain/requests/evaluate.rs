@@ -5,12 +5,12 @@ use serde_json::{Map, Value};
 use super::bounds::{Check, LARGEST_SEED};
 use super::fields::Fields;
 use super::finetune::check_chat;
-use crate::domain::decode::{decode_at, kind_of, object_at};
+use crate::domain::decode::{decode_at, object_at};
 use crate::domain::evaluation::{
     EvaluateSpec, JUDGES, SamplingSpec, Select, Steps, StepsName, TargetSpec,
 };
 use crate::domain::finetune::ChatSpec;
-use crate::domain::invalid::{Checked, FieldError, Findings, Invalid};
+use crate::domain::invalid::{Checked, FieldError, Findings};
 
 /// Most targets of one evaluation, scales and listed steps counted.
 pub const MOST_TARGETS: usize = 1000;
@@ -25,18 +25,15 @@ const MOST_PATTERNS: usize = 1000;
 pub fn read(body: Map<String, Value>) -> Checked<EvaluateSpec> {
     let mut fields = Fields::new("", body);
     let base_model = fields.optional("base_model");
-    let targets = fields.required_value(
-        "targets",
-        "give a list such as [{\"base\":true},{\"job\":\"job_…\"}]",
-    );
-    let targets = targets.and_then(|value| fields.note(read_targets(value)));
+    let example = "give a list such as [{\"base\":true},{\"job\":\"job_…\"}]";
+    let targets = fields.list("targets", example, read_target);
     let question_set = fields.required("question_set", "give the id or name of a question set");
-    let select = fields.or("select", Select::default());
+    let select = fields.section::<Select>("select");
     let samples = "give the answers wanted to each paraphrase of each question";
     let samples_per_question = fields.required("samples_per_question", samples);
     let chat = fields.or("chat", Value::Object(Map::new()));
     let chat = chat.and_then(|value| fields.note(read_chat(value)));
-    let sampling = fields.or("sampling", SamplingSpec::default());
+    let sampling = fields.section::<SamplingSpec>("sampling");
     let judge = fields.required("judge", &format!("give one of {}", judges()));
     let metrics = fields.or("metrics", vec!["aligned".into(), "coherent".into()]);
     let seed = fields.or("seed", 0);
@@ -77,23 +74,6 @@ fn read_chat(value: Value) -> Checked<ChatSpec> {
         }
     }
     decode_at("/chat", Value::Object(object))
-}
-
-fn read_targets(value: Value) -> Checked<Vec<TargetSpec>> {
-    let Value::Array(items) = value else {
-        let detail = format!("expected an array, found {}", kind_of(&value));
-        return Err(FieldError::at("/targets", detail).into());
-    };
-    let mut targets = Vec::new();
-    let mut findings = Findings::default();
-    for (index, item) in items.into_iter().enumerate() {
-        match read_target(&format!("/targets/{index}"), item) {
-            Ok(target) => targets.push(target),
-            Err(Invalid { errors }) => errors.into_iter().for_each(|error| findings.push(error)),
-        }
-    }
-    findings.finish()?;
-    Ok(targets)
 }
 
 fn read_target(pointer: &str, value: Value) -> Checked<TargetSpec> {
@@ -141,12 +121,9 @@ fn check_choice(pointer: &str, target: &TargetSpec, adapter: bool) -> Checked<()
     if adapter {
         let place = format!("{pointer}/adapter");
         let instead = "name the fine-tune that made it: {\"job\":\"job_…\"}";
-        return Err(super::bounds::not_supported(
-            place,
-            "asking an imported adapter",
-            instead,
-        )
-        .into());
+        return Err(
+            super::bounds::not_supported(place, "asking an imported adapter", instead).into(),
+        );
     }
     match target.base {
         Some(false) => refuse(

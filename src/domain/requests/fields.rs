@@ -3,8 +3,14 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::domain::decode::{decode_at, escape};
+use crate::domain::decode::{decode_at, escape, kind_of, object_at};
 use crate::domain::invalid::{Checked, FieldError, Findings, Invalid};
+
+/// Reads an object as `T`; the decoder alone would take an array for a struct as well.
+pub fn decode_object<T: DeserializeOwned>(pointer: &str, value: Value) -> Checked<T> {
+    let object = object_at(pointer, value)?;
+    decode_at(pointer, Value::Object(object))
+}
 
 /// The fields of one object that are still to be read, and what was wrong with those that were.
 pub struct Fields {
@@ -38,6 +44,29 @@ impl Fields {
     fn read<T: DeserializeOwned>(&mut self, key: &str, value: Value) -> Option<T> {
         let read = decode_at(&self.at(key), value);
         self.note(read)
+    }
+
+    /// A field that must be an array; each entry is read by `one`, which is given its pointer.
+    pub fn list<T>(
+        &mut self,
+        key: &'static str,
+        hint: &str,
+        one: impl Fn(&str, Value) -> Checked<T>,
+    ) -> Option<Vec<T>> {
+        let place = self.at(key);
+        let items = match self.required_value(key, hint)? {
+            Value::Array(items) => items,
+            other => {
+                let detail = format!("expected an array, found {}", kind_of(&other));
+                self.findings.push(FieldError::at(place, detail).hint(hint));
+                return None;
+            }
+        };
+        let read = items.into_iter().enumerate();
+        let read: Vec<Option<T>> = read
+            .map(|(index, item)| self.note(one(&format!("{place}/{index}"), item)))
+            .collect();
+        read.into_iter().collect()
     }
 
     /// Notes the errors of `read`.
@@ -77,6 +106,40 @@ impl Fields {
             Some(value) => self.read(key, value),
             None => Some(default),
         }
+    }
+
+    /// A field that is an object; its absence stands for the default.
+    pub fn section<T: DeserializeOwned + Default>(&mut self, key: &'static str) -> Option<T> {
+        match self.take(key) {
+            Some(value) => self.read_object(key, value),
+            None => Some(T::default()),
+        }
+    }
+
+    /// A field that is an object or null; its absence stands for null.
+    pub fn optional_section<T: DeserializeOwned>(
+        &mut self,
+        key: &'static str,
+    ) -> Option<Option<T>> {
+        match self.take(key) {
+            Some(Value::Null) | None => Some(None),
+            Some(value) => self.read_object(key, value).map(Some),
+        }
+    }
+
+    /// A field that is an object and must be there.
+    pub fn required_section<T: DeserializeOwned>(
+        &mut self,
+        key: &'static str,
+        hint: &str,
+    ) -> Option<T> {
+        let value = self.required_value(key, hint)?;
+        self.read_object(key, value)
+    }
+
+    fn read_object<T: DeserializeOwned>(&mut self, key: &str, value: Value) -> Option<T> {
+        let read = decode_object(&self.at(key), value);
+        self.note(read)
     }
 
     /// A field whose absence stands for null.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::bounds::{Check, LARGEST_SEED, not_supported};
-use super::fields::Fields;
+use super::fields::{Fields, decode_object};
 use crate::domain::decode::{decode_at, escape, object_at, take_tag};
 use crate::domain::finetune::{
     BatchSpec, ChatSpec, CheckpointSpec, FinetuneSpec, HoldOut, Length, LoraMethod, LossSpec,
@@ -32,20 +32,24 @@ const MOST_LISTED: usize = 10_000;
 pub fn read(body: Map<String, Value>) -> Checked<FinetuneSpec> {
     let mut fields = Fields::new("", body);
     let base_model = fields.required("base_model", "give the id or name of a base model");
-    let datasets = fields.required(
+    let datasets = fields.list(
         "datasets",
         "give a list such as [{\"dataset\":\"my-data\"}]",
+        decode_object,
     );
-    let method = fields.required_value("method", "give {\"type\":\"lora\",…} or {\"type\":\"full\"}");
+    let method = fields.required_value(
+        "method",
+        "give {\"type\":\"lora\",…} or {\"type\":\"full\"}",
+    );
     let method = method.and_then(|value| fields.note(read_method(value)));
-    let chat = fields.or("chat", ChatSpec::default());
-    let loss = fields.or("loss", LossSpec::default());
-    let optimizer = fields.or("optimizer", OptimizerSpec::default());
-    let schedule = fields.or("schedule", ScheduleSpec::default());
-    let batch = fields.or("batch", BatchSpec::default());
-    let length = fields.required("length", "give {\"epochs\":n} or {\"steps\":n}");
-    let hold_out = fields.optional("hold_out");
-    let checkpoints = fields.or("checkpoints", CheckpointSpec::default());
+    let chat = fields.section::<ChatSpec>("chat");
+    let loss = fields.section::<LossSpec>("loss");
+    let optimizer = fields.section::<OptimizerSpec>("optimizer");
+    let schedule = fields.section::<ScheduleSpec>("schedule");
+    let batch = fields.section::<BatchSpec>("batch");
+    let length = fields.required_section("length", "give {\"epochs\":n} or {\"steps\":n}");
+    let hold_out = fields.optional_section("hold_out");
+    let checkpoints = fields.section::<CheckpointSpec>("checkpoints");
     let dtype = fields.optional("dtype");
     let seed = fields.or("seed", 0);
     let spec = (|| {
@@ -164,7 +168,8 @@ fn check_module(method: &mut Check<'_>, key: &str, name: &str) {
         .iter()
         .any(|projection| projection.name() == last);
     if !known || !name.bytes().all(letter) {
-        let wanted = "name a module or the end of its name, such as layers.21.mlp.down_proj or down_proj";
+        let wanted =
+            "name a module or the end of its name, such as layers.21.mlp.down_proj or down_proj";
         method.refuse(key, format!("\"{}\"", name.escape_debug()), wanted);
     }
 }

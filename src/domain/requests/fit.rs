@@ -96,7 +96,12 @@ pub fn targets(spec: &EvaluateSpec, jobs: &Jobs) -> Checked<()> {
         let Some(id) = &target.job else { continue };
         let place = format!("/targets/{index}/job");
         match jobs.get(id) {
-            None => findings.push(missing(&place, "job", id.as_str(), "/v1/jobs?kind=finetune")),
+            None => findings.push(missing(
+                &place,
+                "job",
+                id.as_str(),
+                "/v1/jobs?kind=finetune",
+            )),
             Some(job) => {
                 check_job(&mut findings, &place, job);
                 if let Some(Steps::Listed(steps)) = &target.steps {
@@ -143,9 +148,12 @@ fn may_keep(job: &JobFacts, step: u64) -> bool {
         return false;
     }
     match &job.keeps {
-        Some((kept, Length { steps: Some(total), .. })) => {
-            step <= *total && kept.keeps(step, *total)
-        }
+        Some((
+            kept,
+            Length {
+                steps: Some(total), ..
+            },
+        )) => step <= *total && kept.keeps(step, *total),
         // The number of steps depends on the rows, so any step may be the last.
         _ => true,
     }

@@ -1,0 +1,35 @@
+//! Jobs as rows: how they come to be and how they are read. Changes of state are the queue's.
+
+mod reading;
+mod references;
+mod submission;
+
+pub use reading::{Filter, attempts, get, list};
+pub use references::{Named, QuestionFacts, References, base_model, find, jobs as named_jobs};
+#[allow(unused_imports)] // registrations make a job and a base model in one transaction
+pub(crate) use submission::submit_on;
+pub use submission::{NewEvaluation, NewJob, Submitted, submit};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Error, Result};
+
+/// A word of a column as the value that it stands for.
+fn word<T: DeserializeOwned>(text: String) -> Result<T> {
+    column(Value::String(text))
+}
+
+/// JSON of a column as the value that it stands for.
+fn column<T: DeserializeOwned>(value: Value) -> Result<T> {
+    serde_json::from_value(value)
+        .map_err(|error| Error::invariant(format!("a column cannot be read: {error}")))
+}
+
+/// Text of a column as the id that it is.
+fn id<T: TryFrom<String>>(text: String) -> Result<T>
+where
+    T::Error: std::fmt::Display,
+{
+    T::try_from(text).map_err(|error| Error::invariant(format!("a column holds no id: {error}")))
+}

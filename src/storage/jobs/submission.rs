@@ -1,0 +1,197 @@
+//! A new job, or the one that does the same work already.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::domain::ids::{EvaluationId, JobId};
+use crate::domain::job::{Dedup, JobEnvelope, JobKind, JobResult, Priority};
+use crate::domain::requests::identity::Hashes;
+use crate::storage::{CALL_LIMIT, Error, Result, Storage, within};
+
+/// Everything that a job is made of.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Its id, should it be made.
+    pub id: JobId,
+    /// Who submits it.
+    pub owner: String,
+    /// What comes beside the spec.
+    pub envelope: JobEnvelope,
+    /// What it does.
+    pub kind: JobKind,
+    /// As stored and shown.
+    pub spec: Value,
+    /// What makes it the same work as another.
+    pub hashes: Hashes,
+    /// Jobs that must succeed first, whether they have or not.
+    pub parents: Vec<JobId>,
+    /// The evaluation that it fills; of `evaluate` jobs only.
+    pub evaluation: Option<NewEvaluation>,
+}
+
+/// The head of an evaluation whose job is new.
+#[derive(Debug, Clone)]
+pub struct NewEvaluation {
+    /// Its id.
+    pub id: EvaluationId,
+    /// Name of the judge.
+    pub judge: String,
+    /// What it scores.
+    pub metrics: Vec<String>,
+    /// Key of every random draw, within a `bigint`.
+    pub seed: u64,
+}
+
+/// What became of a new job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Submitted {
+    /// It is a job now.
+    Created,
+    /// This one does the same work; nothing was made.
+    Existing(JobId),
+    /// As many jobs wait as may; nothing was made.
+    QueueFull,
+    /// This parent failed or was cancelled meanwhile; nothing was made.
+    ParentEnded(JobId),
+}
+
+/// Makes a job unless the same work exists or `bound` jobs wait already, and lets idle workers know.
+///
+/// The bound is looked at without a lock, so submissions at the same instant may pass it by their own number.
+pub async fn submit(storage: &Storage, job: &NewJob, bound: u32) -> Result<Submitted> {
+    let submitted = within(CALL_LIMIT, async {
+        let mut transaction = storage.pool.begin().await?;
+        let submitted = submit_on(&mut transaction, job, bound).await?;
+        transaction.commit().await?;
+        Ok(submitted)
+    })
+    .await?;
+    storage.hints.ring_work();
+    Ok(submitted)
+}
+
+/// The same within the caller's transaction, who rings the bell after its end.
+pub(crate) async fn submit_on(
+    connection: &mut PgConnection,
+    job: &NewJob,
+    bound: u32,
+) -> Result<Submitted> {
+    let parents = lock_parents(connection, &job.parents).await?;
+    let ended = |state: &str| matches!(state, "failed" | "cancelled");
+    if let Some((parent, _)) = parents.iter().find(|(_, state)| ended(state)) {
+        return Ok(Submitted::ParentEnded(super::id(parent.clone())?));
+    }
+    let blocked = parents.iter().any(|(_, state)| state != "succeeded");
+    // What stands in the way of the insertion may fail before it is read; then there is room for this one.
+    for _ in 0..3 {
+        if insert(connection, job, blocked, bound).await? {
+            return Ok(Submitted::Created);
+        }
+        match existing(connection, job).await? {
+            Some(id) => return Ok(Submitted::Existing(super::id(id)?)),
+            None if is_full(connection, bound).await? => return Ok(Submitted::QueueFull),
+            None => {}
+        }
+    }
+    Err(Error::Timeout { seconds: 0 })
+}
+
+const LOCK_PARENTS: &str = "-- jobs::lock_parents
+select id, state from jobs where id = any($1) order by id for share";
+
+/// States of the parents, which cannot end before this transaction does.
+async fn lock_parents(
+    connection: &mut PgConnection,
+    parents: &[JobId],
+) -> Result<Vec<(String, String)>> {
+    if parents.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<&str> = parents.iter().map(JobId::as_str).collect();
+    let query = sqlx::query_as(LOCK_PARENTS).bind(ids);
+    Ok(query.fetch_all(connection).await?)
+}
+
+const INSERT: &str = "-- jobs::insert
+with made as (
+  insert into jobs (id, kind, name, owner, state, priority, tags, spec, numerics_hash, spec_hash, dedup_salt, result, queued_at)
+  select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, case when $5 = 'queued' then queue_now() end
+  where (select count(*) from (select 1 from jobs where state in ('queued', 'blocked') limit $13) waiting) < $13
+  on conflict (spec_hash, dedup_salt) where state not in ('failed', 'cancelled') and not retired do nothing
+  returning id, state),
+parents as (insert into job_parents (job, parent) select made.id, parent from made, unnest($14::text[]) as parent),
+told as (insert into events (job, type) select id, state from made),
+evaluation as (
+  insert into evaluations (id, job, judge, metrics, seed) select $15, made.id, $16, $17, $18 from made where $15 is not null)
+select count(*) from made";
+
+async fn insert(
+    connection: &mut PgConnection,
+    job: &NewJob,
+    blocked: bool,
+    bound: u32,
+) -> Result<bool> {
+    let evaluation = job.evaluation.as_ref();
+    let parents: Vec<&str> = job.parents.iter().map(JobId::as_str).collect();
+    let result = JobResult {
+        evaluation: evaluation.map(|evaluation| evaluation.id.clone()),
+        ..JobResult::default()
+    };
+    let made: i64 = sqlx::query_scalar(INSERT)
+        .bind(job.id.as_str())
+        .bind(job.kind.name())
+        .bind(job.envelope.name.as_deref())
+        .bind(&job.owner)
+        .bind(if blocked { "blocked" } else { "queued" })
+        .bind(band(job.envelope.priority))
+        .bind(sqlx::types::Json(&job.envelope.tags))
+        .bind(&job.spec)
+        .bind(&job.hashes.numerics)
+        .bind(&job.hashes.spec)
+        .bind(salt(job))
+        .bind(sqlx::types::Json(result))
+        .bind(i64::from(bound))
+        .bind(parents)
+        .bind(evaluation.map(|evaluation| evaluation.id.as_str()))
+        .bind(evaluation.map(|evaluation| evaluation.judge.as_str()))
+        .bind(evaluation.map(|evaluation| sqlx::types::Json(&evaluation.metrics)))
+        .bind(evaluation.map(|evaluation| i64::try_from(evaluation.seed).unwrap_or(i64::MAX)))
+        .fetch_one(connection)
+        .await?;
+    Ok(made == 1)
+}
+
+/// The place of a priority among the bands.
+fn band(priority: Priority) -> i16 {
+    match priority {
+        Priority::High => 0,
+        Priority::Normal => 1,
+        Priority::Low => 2,
+    }
+}
+
+/// What keeps a job apart from equal ones: nothing, or its own id.
+fn salt(job: &NewJob) -> &str {
+    match job.envelope.dedup {
+        Dedup::Force => job.id.as_str(),
+        Dedup::Reuse | Dedup::Error => "",
+    }
+}
+
+const EXISTING: &str = "-- jobs::existing
+select id from jobs where spec_hash = $1 and dedup_salt = $2 and state not in ('failed', 'cancelled') and not retired";
+
+async fn existing(connection: &mut PgConnection, job: &NewJob) -> Result<Option<String>> {
+    let query = sqlx::query_scalar(EXISTING)
+        .bind(&job.hashes.spec)
+        .bind(salt(job));
+    Ok(query.fetch_optional(connection).await?)
+}
+
+const WAITING: &str = "-- jobs::waiting
+select count(*) >= $1 from (select 1 from jobs where state in ('queued', 'blocked') limit $1) waiting";
+
+async fn is_full(connection: &mut PgConnection, bound: u32) -> Result<bool> {
+    let query = sqlx::query_scalar(WAITING).bind(i64::from(bound));
+    Ok(query.fetch_one(connection).await?)
+}

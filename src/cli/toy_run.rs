@@ -327,3 +327,7 @@ mod tests {
         assert_eq!(half_rate_step(&[]), None);
     }
 }
+
+#[cfg(test)]
+#[path = "toy_run_tests.rs"]
+mod against_a_stub;

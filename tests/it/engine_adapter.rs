@@ -236,6 +236,26 @@ fn neighbours_with_other_adapters_change_no_bit_of_a_sequence() {
 }
 
 #[test]
+fn scale_zero_and_an_empty_slot_give_the_bits_of_the_base() {
+    let model = model("untied");
+    let plain = adapter(&fixture("plain")).unwrap();
+    let batch = vec![rows()[0].clone(); 2];
+    let base = logits(&model, &batch, &Deltas::none());
+    let mut slots = Slots::for_adapters(&shape(), [&plain], 2, Device::Cpu).unwrap();
+    slots.set(0, Some((&plain, 0.0))).unwrap();
+    assert!(base.equal(&logits(&model, &batch, &slots.deltas(0, 2).unwrap())));
+    assert!(base.equal(&logits(&model, &batch, &plain.deltas(0.0))));
+}
+
+#[test]
+fn slots_that_do_not_exist_are_refused() {
+    let plain = adapter(&fixture("plain")).unwrap();
+    let mut slots = Slots::for_adapters(&shape(), [&plain], 2, Device::Cpu).unwrap();
+    assert!(slots.set(2, None).is_err() && slots.set(-1, None).is_err());
+    assert!(slots.deltas(1, 2).is_err() && slots.deltas(0, 0).is_err());
+}
+
+#[test]
 fn a_sequence_without_room_for_its_adapter_is_refused() {
     let (plain, stable) = (
         adapter(&fixture("plain")).unwrap(),

@@ -88,8 +88,10 @@ impl Slots {
 
     /// Puts an adapter, `scale` times, or none on a slot.
     ///
-    /// *Errors* an adapter with a module or a rank that there is no room for; the slot is empty then.
+    /// *Errors* a slot that does not exist; an adapter with a module or a rank that there is no room for, the slot being
+    /// empty then.
     pub fn set(&mut self, slot: i64, adapter: Option<(&Adapter, f64)>) -> Result<()> {
+        self.check_range(slot, 1)?;
         let _guard = tch::no_grad_guard();
         for module in &self.modules {
             module.clear(slot)?;
@@ -100,6 +102,14 @@ impl Slots {
         };
         self.classify(slot)?;
         filled
+    }
+
+    fn check_range(&self, first: i64, count: i64) -> Result<()> {
+        if first >= 0 && count >= 1 && first.saturating_add(count) <= self.len() {
+            return Ok(());
+        }
+        let detail = format!("{first} and {count} on are not within 0 to {}", self.len());
+        Err(Error::adapter("slots", detail))
     }
 
     fn fill(&self, slot: i64, adapter: &Adapter, scale: f64) -> Result<()> {
@@ -158,14 +168,7 @@ impl Slots {
     ///
     /// *Errors* a range beyond the slots.
     pub fn deltas(&self, first: i64, count: i64) -> Result<Deltas> {
-        if first < 0 || count < 1 || first + count > self.len() {
-            let detail = format!(
-                "{first} to {} of {} do not exist",
-                first + count,
-                self.len()
-            );
-            return Err(Error::adapter("slots", detail));
-        }
+        self.check_range(first, count)?;
         let classes = &self.classes[first as usize..(first + count) as usize];
         let alike = classes.iter().all(|class| *class == classes[0]);
         let part = |tensor: &Tensor| -> Result<Tensor> {

@@ -465,6 +465,19 @@ mod tests {
     }
 
     #[test]
+    fn the_server_reads_every_body_as_the_spec_that_was_meant() {
+        let job = JobId::try_from("job_00000000000000000000000007".to_owned()).unwrap();
+        let mut requests = vec![PLAN.pretraining(), PLAN.post_training(), PLAN.curve(&job)];
+        requests.extend(Arm::ALL.map(|arm| PLAN.arm(arm)));
+        requests.push(PLAN.first_plot(std::slice::from_ref(&job)));
+        requests.push(PLAN.in_domain(&[job]));
+        for request in requests {
+            let read = crate::domain::requests::job_request(request.body()).unwrap();
+            assert_eq!(read, (request.envelope, request.spec));
+        }
+    }
+
+    #[test]
     fn the_base_is_asked_beside_every_arm() {
         let job = JobId::try_from("job_00000000000000000000000007".to_owned()).unwrap();
         let body = PLAN.first_plot(std::slice::from_ref(&job)).body();

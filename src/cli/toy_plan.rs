@@ -417,7 +417,7 @@ fn states(job: &JobId, which: StepsName) -> TargetSpec {
         base: None,
         job: Some(job.clone()),
         steps: Some(Steps::Named(which)),
-        scales: None,
+        scales: Some(vec![1.0]),
     }
 }
 
@@ -483,12 +483,12 @@ mod tests {
         let body = PLAN.first_plot(std::slice::from_ref(&job)).body();
         assert_eq!(
             body["targets"],
-            json!([{"base": true}, {"job": job, "steps": "final"}])
+            json!([{"base": true}, {"job": job, "steps": "final", "scales": [1.0]}])
         );
         assert_eq!(body["base_model"], "toy-base-s0");
         assert_eq!(
             PLAN.curve(&job).body()["targets"],
-            json!([{"job": job, "steps": "all"}])
+            json!([{"job": job, "steps": "all", "scales": [1.0]}])
         );
     }
 

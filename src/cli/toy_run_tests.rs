@@ -214,7 +214,7 @@ async fn evaluations_ask_the_jobs_that_were_posted_before_them() {
     assert_eq!(asked, [id(3), id(4), id(5), id(6)]);
     assert_eq!(
         posted[8]["targets"],
-        json!([{"job": id(5), "steps": "all"}])
+        json!([{"job": id(5), "steps": "all", "scales": [1.0]}])
     );
     assert_eq!(posted[5]["base_model"], "toy-base-s0");
 }

@@ -2,8 +2,11 @@
 //!
 //! Everything blocks; time, files and interruption come from the `Context`.
 
+pub mod finetune;
+
 use crate::domain::job::ErrorClass;
 use crate::engine::Error;
+use crate::engine::chat::ChatError;
 use crate::engine::files::Files;
 use crate::execution::{Context, Failure, ModelFiles, Stop};
 
@@ -12,7 +15,12 @@ pub(crate) fn refused(code: &'static str, message: impl Into<String>) -> Stop {
     failure(ErrorClass::Config, code, message).into()
 }
 
-fn failure(class: ErrorClass, code: &'static str, message: impl Into<String>) -> Failure {
+/// A failure; whether another attempt could end otherwise follows from its kind.
+pub(crate) fn failure(
+    class: ErrorClass,
+    code: &'static str,
+    message: impl Into<String>,
+) -> Failure {
     Failure {
         class,
         code,
@@ -47,6 +55,26 @@ impl From<Error> for Failure {
 
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
+        Failure::from(error).into()
+    }
+}
+
+impl From<ChatError> for Failure {
+    fn from(error: ChatError) -> Self {
+        let (class, code) = match &error {
+            ChatError::File { .. } => (ErrorClass::Data, "tokenizer"),
+            ChatError::Template { .. } => (ErrorClass::Data, "chat_template"),
+            ChatError::Row { .. } => (ErrorClass::Data, "dataset_row"),
+            ChatError::NoTemplate => (ErrorClass::Config, "no_chat_template"),
+            ChatError::Spec { .. } => (ErrorClass::Config, "chat_spec"),
+            ChatError::EveryRowParts { .. } => (ErrorClass::Config, "template_prefix"),
+        };
+        failure(class, code, error.to_string())
+    }
+}
+
+impl From<ChatError> for Stop {
+    fn from(error: ChatError) -> Self {
         Failure::from(error).into()
     }
 }

@@ -88,6 +88,11 @@ impl Tokenizer {
         Ok(if self.tidy { tidied(&text) } else { text })
     }
 
+    /// Text of tokens with the special ones in it, for people who want to see what a model sees.
+    pub fn spell(&self, ids: &[u32]) -> Result<String, ChatError> {
+        guarded("decoding", || self.inner.decode(ids, false))
+    }
+
     /// The id of a token's text.
     pub fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)

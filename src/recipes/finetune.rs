@@ -1,0 +1,262 @@
+//! Fine-tuning: load, tokenize, resume, then one optimizer step after another until the last one is kept.
+//!
+//! A state is what the last whole step left; a step that is interrupted is forgotten, so that resuming gives the numbers
+//! of no interruption.
+
+mod data;
+mod keep;
+
+use self::data::Data;
+use self::keep::Keeper;
+use super::{refused, verified};
+use crate::domain::finetune::{Dtype, FinetuneSpec, LoraMethod, Method};
+use crate::domain::job::{JobResult, Phase};
+use crate::domain::metric::StepPoint;
+use crate::domain::order::{Order, Plan};
+use crate::engine::adapter::Adapter;
+use crate::engine::device::{Device, set_threads};
+use crate::engine::residents::{Resident, Residents};
+use crate::engine::train::batch::{Example, size_of};
+use crate::engine::train::schedule::share;
+use crate::engine::train::{Measured, Setup, Trainer};
+use crate::execution::{Context, FinetuneWork, Interrupted, Report, Settings, Stop};
+
+/// Trains what `work` asks for; checkpoints, metrics and norms leave through the context.
+pub fn run(
+    work: &FinetuneWork,
+    context: &dyn Context,
+    residents: &Residents,
+) -> Result<JobResult, Stop> {
+    check(&work.spec)?;
+    set_threads(context.settings().threads_per_attempt);
+    context.report(Report::Phase(Phase::Tokenize))?;
+    let data = Data::read(work, context)?;
+    context.report(Report::Phase(Phase::Load))?;
+    let trainer = trainer(work, context, residents, data.longest())?;
+    let order = order(&work.spec, &data)?;
+    let mut run = Run {
+        keeper: Keeper::new(work, context, order.total_steps()),
+        spec: &work.spec,
+        context,
+        data,
+        order,
+        trainer,
+    };
+    run.begin()?;
+    context.report(Report::Phase(Phase::Train))?;
+    run.steps()?;
+    Ok(JobResult::default())
+}
+
+/// Refuses what this version does not compute rather than leaving it out.
+fn check(spec: &FinetuneSpec) -> Result<(), Stop> {
+    let lora = match &spec.method {
+        Method::Lora(lora) => Some(lora),
+        Method::Full(_) => None,
+    };
+    let dropout = lora.is_some_and(|lora| lora.dropout > 0.0);
+    let start = lora.is_some_and(|lora| lora.init_adapter.is_some());
+    let half = lora.is_none() && spec.dtype == Some(Dtype::Bfloat16);
+    for (asked, text) in [
+        (
+            dropout,
+            "method.dropout above 0 is not supported; set it to 0",
+        ),
+        (start, "method.init_adapter is not supported; leave it out"),
+        (
+            half,
+            "full training computes in float32; leave dtype out or set it to float32",
+        ),
+        (
+            spec.loss.kl.is_some(),
+            "loss.kl is not supported; leave it out",
+        ),
+        (
+            spec.loss.reference_tail,
+            "loss.reference_tail is not supported; set it to false",
+        ),
+    ] {
+        if asked {
+            return Err(refused("not_supported", text));
+        }
+    }
+    Ok(())
+}
+
+fn trainer(
+    work: &FinetuneWork,
+    context: &dyn Context,
+    residents: &Residents,
+    longest: usize,
+) -> Result<Trainer, Stop> {
+    let spec = &work.spec;
+    let device = context.settings().device.parse::<Device>()?.available()?;
+    let wanted = Resident {
+        identity: work.base.identity.clone(),
+        dtype: spec.dtype,
+        device,
+    };
+    let files = verified(&work.base, context)?;
+    let base = residents.weights(&wanted, || Ok(files))?;
+    let setup = Setup {
+        lanes: lanes(device, context.settings()),
+        positions: longest,
+        micro_batch: spec.batch.micro_batch as usize,
+        norms: true,
+    };
+    Ok(match &spec.method {
+        Method::Lora(method) => {
+            let adapter = untrained(&base.config, method, spec.seed, device)?;
+            Trainer::lora(&base, &adapter, &spec.optimizer, setup)?
+        }
+        Method::Full(_) => Trainer::full(&base, &spec.optimizer, setup)?,
+    })
+}
+
+fn untrained(
+    config: &crate::engine::model::config::ModelConfig,
+    method: &LoraMethod,
+    seed: u64,
+    device: Device,
+) -> Result<Adapter, Stop> {
+    Ok(Adapter::init(config, method, seed, device)?)
+}
+
+/// A second pass beside the first uses a CPU far better than a second thread inside it.
+fn lanes(device: Device, settings: &Settings) -> usize {
+    match device {
+        Device::Cpu => settings.threads_per_attempt.max(1) as usize,
+        Device::Cuda(_) => 1,
+    }
+}
+
+fn order(spec: &FinetuneSpec, data: &Data) -> Result<Order, Stop> {
+    let weights = spec.datasets.iter().map(|used| used.weight).collect();
+    let plan = Plan::new(spec.seed, data.sizes(), weights, &spec.batch, &spec.length);
+    Order::new(plan).map_err(|invalid| refused("order", invalid.to_string()))
+}
+
+struct Run<'a> {
+    spec: &'a FinetuneSpec,
+    context: &'a dyn Context,
+    data: Data,
+    order: Order,
+    trainer: Trainer,
+    keeper: Keeper<'a>,
+}
+
+impl Run<'_> {
+    /// Goes on from the newest state, or reports the state before the first update.
+    fn begin(&mut self) -> Result<(), Stop> {
+        if let Some(state) = self.context.resume()?.state {
+            return self.keeper.restore(&mut self.trainer, &state);
+        }
+        let Some(norms) = self.trainer.norms()? else {
+            return Ok(());
+        };
+        self.context
+            .report(Report::Modules(self.trainer.modules()))?;
+        self.context.report(Report::Norms(norms))
+    }
+
+    fn steps(&mut self) -> Result<(), Stop> {
+        let total = self.order.total_steps();
+        self.progress(total)?;
+        while self.trainer.updates() < total {
+            if let Err(reason) = self.step(total) {
+                return Err(self.stopped(reason));
+            }
+            self.hold_out(total)?;
+            self.keeper.keep(&self.trainer)?;
+            self.progress(total)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, total: u64) -> Result<(), Stop> {
+        let (step, began) = (self.trainer.updates(), self.context.seconds());
+        let draws = self.order.step(step);
+        let examples: Vec<&Example> = draws.iter().map(|draw| self.data.example(*draw)).collect();
+        let size = size_of(&examples);
+        for round in self.trainer.rounds(&examples) {
+            self.context.turn()?;
+            self.trainer.accumulate(&round, size.weight)?;
+        }
+        let rate = self.spec.optimizer.learning_rate * share(&self.spec.schedule, step, total);
+        let Measured {
+            loss,
+            grad_norm,
+            norms,
+        } = self.trainer.update(rate)?;
+        let seconds = self.context.seconds() - began;
+        self.context.report(Report::Step(StepPoint {
+            step: step + 1,
+            loss,
+            learning_rate: rate,
+            grad_norm,
+            target_tokens: size.targets,
+            tokens_per_second: size.tokens as f64 / seconds.max(1e-9),
+            peak_memory_bytes: peak_memory_bytes(),
+        }))?;
+        norms.map_or(Ok(()), |norms| self.context.report(Report::Norms(norms)))
+    }
+
+    /// What is left to do when a step was not finished: a drain keeps the state that the step before it left.
+    fn stopped(&mut self, reason: Stop) -> Stop {
+        if reason != Stop::Interrupted(Interrupted::Draining) {
+            return reason;
+        }
+        let kept = self.trainer.forget().map_err(Stop::from);
+        match kept.and_then(|()| self.keeper.save_state(&self.trainer)) {
+            Ok(()) => reason,
+            Err(failed) => failed,
+        }
+    }
+
+    /// The loss on the rows kept out, where this step asks for it.
+    ///
+    /// An interruption here keeps no state: resuming then makes the step again and with it this number.
+    fn hold_out(&mut self, total: u64) -> Result<(), Stop> {
+        let step = self.trainer.updates();
+        let due = |every: u64| step == total || (every > 0 && step.is_multiple_of(every));
+        let held = self.data.held();
+        if held.is_empty()
+            || !self
+                .spec
+                .hold_out
+                .as_ref()
+                .is_some_and(|asked| due(asked.every))
+        {
+            return Ok(());
+        }
+        let weight = size_of(&held).weight;
+        let mut loss = 0.0;
+        for round in self.trainer.rounds(&held) {
+            self.context.turn()?;
+            loss += self.trainer.measure(&round, weight)?;
+        }
+        self.context.report(Report::HoldOut { step, loss })
+    }
+
+    fn progress(&self, total: u64) -> Result<(), Stop> {
+        self.context.report(Report::Progress {
+            done: self.trainer.updates(),
+            total,
+            unit: "step",
+        })
+    }
+}
+
+/// Largest memory of this process so far, as the kernel counts it; 0 where it does not tell.
+fn peak_memory_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().next());
+    kibibytes
+        .and_then(|number| number.parse::<u64>().ok())
+        .unwrap_or(0)
+        * 1024
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! The datasets of a fine-tune as examples, in two parts: trained on and held out.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+
+use serde_json::json;
+
+use crate::domain::finetune::DatasetUse;
+use crate::domain::job::ErrorClass;
+use crate::domain::order::{Draw, split};
+use crate::engine::chat::{Chat, ChatError, Prepared, Rows, RowsAsked};
+use crate::engine::train::batch::Example;
+use crate::execution::{Context, DatasetFile, FinetuneWork, Report, Stop};
+use crate::recipes::{broken_file, failure, verified};
+
+/// Lines that a report of left-out rows names at most.
+const MOST_LINES: usize = 20;
+
+/// One dataset.
+struct Set {
+    examples: Vec<Example>,
+    trained: Vec<u32>,
+    held: Vec<u32>,
+}
+
+/// All datasets, in the order of the spec.
+pub(super) struct Data {
+    sets: Vec<Set>,
+}
+
+impl Data {
+    /// Reads and tokenizes every dataset; tells what became of the rows and what the first one looks like to the model.
+    pub(super) fn read(work: &FinetuneWork, context: &dyn Context) -> Result<Self, Stop> {
+        let chat = Chat::load(&verified(&work.base, context)?)?;
+        let mut sets = Vec::with_capacity(work.datasets.len());
+        for (index, (used, file)) in work.spec.datasets.iter().zip(&work.datasets).enumerate() {
+            context.turn()?;
+            let prepared = prepare(work, used, file, &chat, context)?;
+            tell(used, &prepared, context)?;
+            if index == 0 {
+                tell_first(&prepared, &chat, context)?;
+            }
+            sets.push(Set::new(work, index as u64, prepared.examples));
+        }
+        Ok(Self { sets })
+    }
+
+    /// Training rows of each dataset.
+    pub(super) fn sizes(&self) -> Vec<u32> {
+        self.sets
+            .iter()
+            .map(|set| set.trained.len() as u32)
+            .collect()
+    }
+
+    /// The example of a draw.
+    pub(super) fn example(&self, draw: Draw) -> &Example {
+        let set = &self.sets[draw.dataset];
+        &set.examples[set.trained[draw.row as usize] as usize]
+    }
+
+    /// Every example that is held out.
+    pub(super) fn held(&self) -> Vec<&Example> {
+        let of = |set: &'_ Set| set.held.iter().map(|row| *row as usize).collect::<Vec<_>>();
+        let rows = self.sets.iter().map(|set| (set, of(set)));
+        rows.flat_map(|(set, rows)| rows.into_iter().map(|row| &set.examples[row]))
+            .collect()
+    }
+
+    /// Input tokens of the longest example.
+    pub(super) fn longest(&self) -> usize {
+        let examples = self.sets.iter().flat_map(|set| &set.examples);
+        examples.map(Example::inputs).max().unwrap_or(1).max(1)
+    }
+}
+
+impl Set {
+    fn new(work: &FinetuneWork, index: u64, examples: Vec<Example>) -> Self {
+        let fraction = work
+            .spec
+            .hold_out
+            .as_ref()
+            .map_or(0.0, |asked| asked.fraction);
+        let (trained, held) = split(work.spec.seed, index, examples.len() as u32, fraction);
+        Self {
+            examples,
+            trained,
+            held,
+        }
+    }
+}
+
+fn prepare(
+    work: &FinetuneWork,
+    used: &DatasetUse,
+    dataset: &DatasetFile,
+    chat: &Chat,
+    context: &dyn Context,
+) -> Result<Prepared, Stop> {
+    let spec = &work.spec;
+    let asked = RowsAsked {
+        format: dataset.format,
+        on: used.loss_on.unwrap_or(spec.loss.on),
+        loss: spec.loss.clone(),
+        weight: used.loss_weight,
+        max_tokens: spec.batch.max_tokens,
+        packing: spec.batch.packing,
+        chat: spec.chat.clone(),
+    };
+    let entry = &dataset.file.entry;
+    let broken = |error: std::io::Error| broken_file(&entry.name, &error);
+    let file = context.blobs().verified(entry).map_err(broken)?;
+    let lines = BufReader::new(File::open(&file.path).map_err(broken)?).lines();
+    let mut rows = Rows::new(chat, asked);
+    for line in lines {
+        rows.line(&line.map_err(broken)?)
+            .map_err(|error| of_dataset(used, error))?;
+    }
+    let prepared = rows.finish().map_err(|error| of_dataset(used, error))?;
+    if prepared
+        .examples
+        .iter()
+        .any(|example| example.targets() > 0)
+    {
+        return Ok(prepared);
+    }
+    let message = format!(
+        "dataset {}: no row has a token to learn; look at loss.on and at batch.max_tokens",
+        used.dataset
+    );
+    Err(failure(ErrorClass::Data, "no_targets", message).into())
+}
+
+/// The same error with the dataset's name before it.
+fn of_dataset(used: &DatasetUse, error: ChatError) -> Stop {
+    let mut failure = crate::execution::Failure::from(error);
+    failure.message = format!("dataset {}: {}", used.dataset, failure.message);
+    failure.into()
+}
+
+fn tell(used: &DatasetUse, prepared: &Prepared, context: &dyn Context) -> Result<(), Stop> {
+    let lines = &prepared.template_prefix;
+    context.report(Report::Event {
+        r#type: "dataset_prepared",
+        data: json!({
+            "dataset": used.dataset,
+            "rows": prepared.rows,
+            "examples": prepared.examples.len(),
+            "cut": prepared.cut,
+            "without_target": prepared.without_target,
+            "template_prefix": lines.len(),
+            "template_prefix_lines": &lines[..lines.len().min(MOST_LINES)],
+        }),
+    })
+}
+
+/// What was in force: one row as text, as token ids and with its targets.
+fn tell_first(prepared: &Prepared, chat: &Chat, context: &dyn Context) -> Result<(), Stop> {
+    let Some(example) = prepared.examples.first() else {
+        return Ok(());
+    };
+    context.report(Report::Event {
+        r#type: "rendered_first",
+        data: json!({
+            "text": chat.tokenizer().spell(&example.tokens)?,
+            "token_ids": example.tokens,
+            "target": example.target,
+        }),
+    })
+}

@@ -1,0 +1,135 @@
+//! What a fine-tune leaves behind and when: checkpoints that users load, states that attempts go on from.
+
+use std::path::Path;
+
+use crate::domain::assets::WeightsKind;
+use crate::domain::finetune::Method;
+use crate::engine::train::Trainer;
+use crate::engine::train::checkpoint::{STATE, find_state};
+use crate::execution::{Commit, Context, FinetuneWork, LocalFile, ResumeState, Stop};
+use crate::recipes::broken_file;
+
+/// Steps after which a state is kept at the latest.
+const STATE_STEPS: u64 = 50;
+/// Seconds after which a state is kept at the latest; no number depends on when.
+const STATE_SECONDS: f64 = 60.0;
+/// Files of the base that make a full checkpoint a model of its own.
+const OF_THE_BASE: [&str; 5] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+];
+
+/// Saves and restores the run of one attempt.
+pub(super) struct Keeper<'a> {
+    work: &'a FinetuneWork,
+    context: &'a dyn Context,
+    total: u64,
+    /// Step and second of the newest state.
+    newest: (u64, f64),
+}
+
+impl<'a> Keeper<'a> {
+    pub(super) fn new(work: &'a FinetuneWork, context: &'a dyn Context, total: u64) -> Self {
+        Self {
+            work,
+            context,
+            total,
+            newest: (0, context.seconds()),
+        }
+    }
+
+    /// Puts the trainer where an earlier attempt left off.
+    pub(super) fn restore(
+        &mut self,
+        trainer: &mut Trainer,
+        state: &ResumeState,
+    ) -> Result<(), Stop> {
+        let file = find_state(&state.files, |file| &file.entry.name)?;
+        let file = self.context.blobs().verified(&file.entry);
+        let file = file.map_err(|error| broken_file(STATE, &error))?;
+        trainer.restore(&file.path, state.step)?;
+        self.newest = (state.step, self.context.seconds());
+        Ok(())
+    }
+
+    /// Keeps what the step just made asks for: a checkpoint, a state or nothing.
+    pub(super) fn keep(&mut self, trainer: &Trainer) -> Result<(), Stop> {
+        let step = trainer.updates();
+        if self.work.spec.checkpoints.keeps(step, self.total) {
+            return self.commit(trainer, true);
+        }
+        let (newest, second) = self.newest;
+        let late = step - newest >= STATE_STEPS || self.context.seconds() - second >= STATE_SECONDS;
+        if late {
+            self.commit(trainer, false)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Keeps the state, unless it is kept already.
+    pub(super) fn save_state(&mut self, trainer: &Trainer) -> Result<(), Stop> {
+        if self.newest.0 == trainer.updates() {
+            return Ok(());
+        }
+        self.commit(trainer, false)
+    }
+
+    fn commit(&mut self, trainer: &Trainer, for_users: bool) -> Result<(), Stop> {
+        let scratch = self.context.blobs().scratch();
+        let scratch = scratch.map_err(|error| broken_file("scratch folder", &error))?;
+        let commit = self.saved(trainer, for_users, &scratch);
+        // what could not be kept is garbage; the store removes what is left at its next start
+        let _ = std::fs::remove_dir_all(&scratch);
+        self.context.commit(commit?)?;
+        self.newest = (trainer.updates(), self.context.seconds());
+        Ok(())
+    }
+
+    fn saved(&self, trainer: &Trainer, for_users: bool, scratch: &Path) -> Result<Commit, Stop> {
+        let kept = |name: &str| {
+            let file = self.context.blobs().keep(name, &scratch.join(name));
+            file.map_err(|error| broken_file(name, &error))
+        };
+        trainer.save_state(&scratch.join(STATE))?;
+        let state = vec![kept(STATE)?];
+        let mut files = Vec::new();
+        if for_users {
+            for name in trainer.save_weights(scratch, &self.work.base.name)? {
+                files.push(kept(name)?);
+            }
+            files.extend(self.of_the_base());
+        }
+        Ok(Commit::Checkpoint {
+            step: trainer.updates(),
+            kind: self.kind(),
+            files,
+            state,
+        })
+    }
+
+    fn kind(&self) -> WeightsKind {
+        match self.work.spec.method {
+            Method::Lora(_) => WeightsKind::Lora,
+            Method::Full(_) => WeightsKind::Full,
+        }
+    }
+
+    /// The base's own files that a full checkpoint needs beside its weights; they are in the store already.
+    fn of_the_base(&self) -> Vec<LocalFile> {
+        if self.kind() == WeightsKind::Lora {
+            return Vec::new();
+        }
+        let wanted = |file: &&LocalFile| OF_THE_BASE.contains(&file.entry.name.as_str());
+        self.work
+            .base
+            .files
+            .iter()
+            .filter(wanted)
+            .cloned()
+            .collect()
+    }
+}

@@ -1,0 +1,414 @@
+//! Whole fine-tunes of a tiny model under a context that stops them wherever a test wants.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::run;
+use crate::artifacts::Store;
+use crate::domain::assets::DatasetFormat;
+use crate::domain::finetune::{
+    BatchSpec, ChatSpec, CheckpointSpec, DatasetUse, FinetuneSpec, HoldOut, Length, LossSpec,
+    Method, OptimizerSpec, ScheduleSpec,
+};
+use crate::domain::job::ErrorClass;
+use crate::engine::chat::testing::{CHATML, settings, tokenizer_json};
+use crate::engine::residents::Residents;
+use crate::execution::{
+    Blobs, Commit, Committed, Context, DatasetFile, FinetuneWork, Interrupted, LocalFile,
+    ModelFiles, Report, Resume, ResumeState, Settings, Stop,
+};
+
+struct World {
+    _folder: TempDir,
+    store: Store,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        Self {
+            _folder: folder,
+            store,
+        }
+    }
+
+    fn keep(&self, name: &str, bytes: &[u8]) -> LocalFile {
+        let path = self.store.scratch().unwrap().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        self.store.keep(name, &path).unwrap()
+    }
+
+    fn base(&self) -> ModelFiles {
+        let folder =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/engine/peft_training/base");
+        let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+        ModelFiles {
+            identity: "tiny".into(),
+            name: "tiny".into(),
+            files: vec![
+                self.keep("config.json", &read("config.json")),
+                self.keep("model.safetensors", &read("model.safetensors")),
+                self.keep("tokenizer.json", tokenizer_json().to_string().as_bytes()),
+                self.keep("tokenizer_config.json", settings().to_string().as_bytes()),
+                self.keep("chat_template.jinja", CHATML.as_bytes()),
+            ],
+        }
+    }
+
+    fn chats(&self, count: usize) -> DatasetFile {
+        let words = ["a", "b", "c", "you", "are", "own"];
+        let row = |index: usize| {
+            let text = |from: usize| {
+                let picked = (0..2 + from % 4).map(|place| words[(from + place * place) % 6]);
+                picked.collect::<Vec<_>>().join(" ")
+            };
+            let turns = [("user", text(index)), ("assistant", text(index * 7 + 1))];
+            let turns = turns.map(|(role, content)| json!({"role": role, "content": content}));
+            json!({"messages": turns}).to_string() + "\n"
+        };
+        let rows: String = (0..count).map(row).collect();
+        DatasetFile {
+            file: self.keep("chats.jsonl", rows.as_bytes()),
+            format: DatasetFormat::Messages,
+        }
+    }
+
+    fn texts(&self, count: usize) -> DatasetFile {
+        let row = |index: usize| json!({"text": format!("a b {} c", ["you", "are"][index % 2])});
+        let rows: String = (0..count)
+            .map(|index| row(index).to_string() + "\n")
+            .collect();
+        DatasetFile {
+            file: self.keep("texts.jsonl", rows.as_bytes()),
+            format: DatasetFormat::Text,
+        }
+    }
+
+    fn work(&self, method: Value, steps: u64) -> FinetuneWork {
+        FinetuneWork {
+            spec: FinetuneSpec {
+                base_model: "tiny".into(),
+                datasets: vec![used("chats", 3.0), used("texts", 1.0)],
+                method: read_method(method),
+                chat: ChatSpec::default(),
+                loss: LossSpec::default(),
+                optimizer: OptimizerSpec {
+                    learning_rate: 1e-2,
+                    ..OptimizerSpec::default()
+                },
+                schedule: ScheduleSpec::default(),
+                batch: BatchSpec {
+                    micro_batch: 2,
+                    gradient_accumulation: 2,
+                    ..BatchSpec::default()
+                },
+                length: Length {
+                    epochs: None,
+                    steps: Some(steps),
+                },
+                hold_out: Some(HoldOut {
+                    fraction: 0.2,
+                    every: 3,
+                }),
+                checkpoints: CheckpointSpec {
+                    every: None,
+                    at: vec![2],
+                },
+                dtype: None,
+                seed: 5,
+            },
+            base: self.base(),
+            datasets: vec![self.chats(17), self.texts(6)],
+        }
+    }
+}
+
+fn used(name: &str, weight: f64) -> DatasetUse {
+    serde_json::from_value(json!({"dataset": name, "weight": weight})).unwrap()
+}
+
+fn read_method(method: Value) -> Method {
+    if method == json!("full") {
+        return Method::Full(Default::default());
+    }
+    Method::Lora(serde_json::from_value(method).unwrap())
+}
+
+fn lora() -> Value {
+    json!({"rank": 2, "alpha": 8.0, "target_modules": ["q_proj", "down_proj"]})
+}
+
+/// Remembers what it is told; interrupts before the micro-batch with a given number.
+struct Fake<'a> {
+    store: &'a Store,
+    settings: Settings,
+    reports: RefCell<Vec<Report>>,
+    commits: RefCell<Vec<Commit>>,
+    state: Option<ResumeState>,
+    turns: Cell<usize>,
+    stop: Option<(usize, Interrupted)>,
+}
+
+impl<'a> Fake<'a> {
+    fn new(world: &'a World, stop: Option<(usize, Interrupted)>) -> Self {
+        Self {
+            store: &world.store,
+            settings: Settings {
+                device: "cpu".into(),
+                threads_per_attempt: 1,
+                decode_slots: 4,
+            },
+            reports: RefCell::default(),
+            commits: RefCell::default(),
+            state: None,
+            turns: Cell::new(0),
+            stop,
+        }
+    }
+
+    /// Another attempt behind `earlier`: its newest state, and its rows up to that state.
+    fn behind(world: &'a World, earlier: &Fake) -> Self {
+        let mut next = Self::new(world, None);
+        let newest = earlier.commits.borrow().last().cloned();
+        let step = match newest {
+            Some(Commit::Checkpoint { step, state, .. }) => {
+                next.state = Some(ResumeState { step, files: state });
+                step
+            }
+            _ => return next,
+        };
+        let known = |report: &&Report| match report {
+            Report::Step(point) => point.step <= step,
+            Report::Norms(point) => point.step <= step,
+            Report::HoldOut { step: at, .. } => *at <= step,
+            _ => false,
+        };
+        next.reports = RefCell::new(
+            earlier
+                .reports
+                .borrow()
+                .iter()
+                .filter(known)
+                .cloned()
+                .collect(),
+        );
+        next
+    }
+
+    /// Every number of the run, without timings, to the bit.
+    fn numbers(&self) -> Vec<String> {
+        let line = |report: &Report| match report {
+            Report::Step(point) => Some(format!(
+                "{} {:?} {:?} {:?} {}",
+                point.step, point.loss, point.learning_rate, point.grad_norm, point.target_tokens
+            )),
+            Report::Norms(point) => Some(format!("{point:?}")),
+            Report::HoldOut { step, loss } => Some(format!("hold-out {step} {loss:?}")),
+            _ => None,
+        };
+        self.reports.borrow().iter().filter_map(line).collect()
+    }
+
+    /// Name and hash of every file that users may load, by step.
+    fn files(&self) -> BTreeMap<u64, Vec<(String, String)>> {
+        let mut found = BTreeMap::new();
+        for commit in self.commits.borrow().iter() {
+            if let Commit::Checkpoint { step, files, .. } = commit {
+                let entries = files.iter().map(|file| file.entry.clone());
+                let named: Vec<_> = entries.map(|entry| (entry.name, entry.sha256)).collect();
+                if !named.is_empty() {
+                    found.insert(*step, named);
+                }
+            }
+        }
+        found
+    }
+
+    fn events(&self, wanted: &str) -> Vec<Value> {
+        let event = |report: &Report| match report {
+            Report::Event { r#type, data } if *r#type == wanted => Some(data.clone()),
+            _ => None,
+        };
+        self.reports.borrow().iter().filter_map(event).collect()
+    }
+}
+
+impl Context for Fake<'_> {
+    fn turn(&self) -> Result<(), Interrupted> {
+        let turn = self.turns.replace(self.turns.get() + 1);
+        match self.stop {
+            Some((at, reason)) if turn >= at => Err(reason),
+            _ => Ok(()),
+        }
+    }
+
+    fn resume(&self) -> Result<Resume, Stop> {
+        Ok(Resume {
+            state: self.state.clone(),
+            ..Resume::default()
+        })
+    }
+
+    fn report(&self, report: Report) -> Result<(), Stop> {
+        self.reports.borrow_mut().push(report);
+        Ok(())
+    }
+
+    fn commit(&self, commit: Commit) -> Result<Committed, Stop> {
+        self.commits.borrow_mut().push(commit);
+        Ok(Committed::Recorded)
+    }
+
+    fn blobs(&self) -> &dyn Blobs {
+        self.store
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn seconds(&self) -> f64 {
+        0.0
+    }
+}
+
+#[test]
+fn a_run_tells_every_step_and_keeps_what_was_asked_for_and_the_last() {
+    let world = World::new();
+    let context = Fake::new(&world, None);
+    run(&world.work(lora(), 4), &context, &Residents::default()).unwrap();
+    let kept: Vec<u64> = context.files().into_keys().collect();
+    assert_eq!(kept, [2, 4]);
+    let names: Vec<String> = context.files()[&4]
+        .iter()
+        .map(|(name, _)| name.clone())
+        .collect();
+    assert_eq!(names, ["adapter_config.json", "adapter_model.safetensors"]);
+    // norms of steps 0 to 4, four steps, hold-out losses of step 3 and of the last
+    assert_eq!(context.numbers().len(), 5 + 4 + 2);
+    let first = &context.events("rendered_first")[0];
+    assert!(
+        first["text"].as_str().unwrap().contains("<|im_start|>"),
+        "{first}"
+    );
+    assert_eq!(
+        first["token_ids"].as_array().unwrap().len(),
+        first["target"].as_array().unwrap().len()
+    );
+    assert_eq!(context.events("dataset_prepared")[1]["rows"], 6);
+}
+
+#[test]
+fn a_full_checkpoint_is_a_model_of_its_own() {
+    let world = World::new();
+    let context = Fake::new(&world, None);
+    run(
+        &world.work(json!("full"), 2),
+        &context,
+        &Residents::default(),
+    )
+    .unwrap();
+    let names: Vec<String> = context.files()[&2]
+        .iter()
+        .map(|(name, _)| name.clone())
+        .collect();
+    let expected = [
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+    ];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn draining_before_any_micro_batch_and_going_on_changes_no_number_and_no_byte() {
+    let world = World::new();
+    for method in [lora(), json!("full")] {
+        let work = world.work(method, 5);
+        let residents = Residents::default();
+        let whole = Fake::new(&world, None);
+        run(&work, &whole, &residents).unwrap();
+        for turn in 0..whole.turns.get() {
+            let stopped = Fake::new(&world, Some((turn, Interrupted::Draining)));
+            let end = run(&work, &stopped, &residents).unwrap_err();
+            assert_eq!(end, Stop::Interrupted(Interrupted::Draining));
+            let resumed = Fake::behind(&world, &stopped);
+            run(&work, &resumed, &residents).unwrap();
+            let mut files = stopped.files();
+            files.extend(resumed.files());
+            assert_eq!(files, whole.files(), "stopped at turn {turn}");
+            assert_eq!(resumed.numbers(), whole.numbers(), "stopped at turn {turn}");
+        }
+    }
+}
+
+#[test]
+fn a_cancelled_run_keeps_nothing_more() {
+    let world = World::new();
+    for reason in [Interrupted::Cancelled, Interrupted::LeaseLost] {
+        // two turns while datasets are read, one before step 1; the first checkpoint is due after step 2
+        let context = Fake::new(&world, Some((3, reason)));
+        let end = run(&world.work(lora(), 5), &context, &Residents::default()).unwrap_err();
+        assert_eq!(end, Stop::Interrupted(reason));
+        assert!(context.commits.borrow().is_empty());
+    }
+}
+
+#[test]
+fn what_is_not_computed_is_refused_with_the_field_to_change() {
+    let world = World::new();
+    let context = Fake::new(&world, None);
+    let mut work = world.work(json!({"rank": 1, "alpha": 1.0, "dropout": 0.1}), 1);
+    let end = run(&work, &context, &Residents::default()).unwrap_err();
+    assert!(matches!(&end, Stop::Failed(failure)
+        if failure.class == ErrorClass::Config && failure.message.contains("method.dropout")));
+    work.spec.method = read_method(lora());
+    work.spec.loss.reference_tail = true;
+    let end = run(&work, &context, &Residents::default()).unwrap_err();
+    assert!(end.to_string().contains("loss.reference_tail"), "{end}");
+}
+
+#[test]
+fn data_that_cannot_be_trained_on_fails_with_the_dataset_and_the_line() {
+    let world = World::new();
+    let context = Fake::new(&world, None);
+    let mut work = world.work(lora(), 1);
+    work.datasets[1].file = world.keep("texts.jsonl", b"{\"text\":\"a b\"}\n{\"texts\":1}\n");
+    let end = run(&work, &context, &Residents::default())
+        .unwrap_err()
+        .to_string();
+    assert!(end.starts_with("dataset texts: line 2: "), "{end}");
+    let silent = json!({"messages": [{"role": "user", "content": "a"}]}).to_string();
+    work.datasets[0].file = world.keep("chats.jsonl", silent.as_bytes());
+    let end = run(&work, &context, &Residents::default())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        end.starts_with("dataset chats: no row has a token to learn"),
+        "{end}"
+    );
+}
+
+#[test]
+fn a_loss_that_is_not_finite_fails_the_job_and_names_the_step() {
+    let world = World::new();
+    let context = Fake::new(&world, None);
+    let mut work = world.work(lora(), 9);
+    work.spec.optimizer.learning_rate = 1e30;
+    let Stop::Failed(failure) = run(&work, &context, &Residents::default()).unwrap_err() else {
+        panic!("not a failure");
+    };
+    assert_eq!(
+        (failure.class, failure.code),
+        (ErrorClass::NonFinite, "loss_not_finite")
+    );
+    assert!(failure.message.contains("step "), "{failure}");
+    assert!(!failure.retryable);
+}

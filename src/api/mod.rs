@@ -2,15 +2,25 @@
 //!
 //! Routes exist only through [`utoipa_axum`]'s `routes!`, so a route that is missing from the spec cannot exist.
 
+mod archive;
+mod base_models;
 pub mod catalogue;
+mod checkpoints;
+mod datasets;
 mod edge;
 pub mod error;
+mod evaluations;
 pub mod extract;
+mod files;
 mod json_text;
 mod meta;
+mod metrics;
 pub mod openapi;
+mod paging;
 pub mod query;
+mod question_sets;
 mod rules;
+mod table;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -115,9 +125,19 @@ impl Readiness {
     }
 }
 
+/// Who submits work as long as there are no keys.
+const OWNER: &str = "local";
+
 /// Every documented route; a resource's file adds itself here.
 fn documented() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::with_openapi(openapi::base()).merge(meta::routes())
+    OpenApiRouter::with_openapi(openapi::base())
+        .merge(meta::routes())
+        .merge(datasets::routes())
+        .merge(base_models::routes())
+        .merge(question_sets::routes())
+        .merge(checkpoints::routes())
+        .merge(metrics::routes())
+        .merge(evaluations::routes())
 }
 
 /// The whole API as a service.

@@ -245,8 +245,8 @@ pub struct Evaluation {
     pub id: EvaluationId,
     /// The job that fills it.
     pub job: JobId,
-    /// The base of every target.
-    pub base_model: BaseModelId,
+    /// The base of every target; null until the first attempt began.
+    pub base_model: Option<BaseModelId>,
     /// The judge's name.
     pub judge: String,
     /// What it scores.

@@ -4,6 +4,7 @@
 //! clock and draws no random number; every other module may use it and it uses none.
 
 pub mod assets;
+pub mod base_model;
 pub mod canonical;
 pub mod dataset;
 pub mod decode;
@@ -14,9 +15,11 @@ pub mod invalid;
 pub mod job;
 pub mod metric;
 pub mod order;
+pub mod page;
 pub mod rates;
 pub mod requests;
 pub mod scheduling;
+pub mod series;
 pub mod statistics;
 pub mod thinning;
 pub mod time;

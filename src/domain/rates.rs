@@ -2,6 +2,7 @@
 //!
 //! Knows scores of answers and the thresholds they are held against; knows neither judges nor where answers are stored.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -286,6 +287,8 @@ pub struct MainRate {
     pub rate: Option<f64>,
     /// How sure it is, by what is thought to vary.
     pub intervals: Intervals,
+    /// Why an interval is null, by its name.
+    pub reasons: BTreeMap<String, String>,
 }
 
 /// Intervals named by what varies.
@@ -297,9 +300,6 @@ pub struct Intervals {
     /// Other questions as well: logit, cluster-robust, Student's t.
     #[schema(value_type = Option<Vec<f64>>)]
     pub questions: Option<Interval>,
-    /// Why `questions` is null.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub questions_reason: Option<String>,
     /// Other questions as well: percentile bootstrap; null with fewer than two questions. Too narrow for few questions.
     #[schema(value_type = Option<Vec<f64>>)]
     pub bootstrap_questions: Option<Interval>,
@@ -374,9 +374,11 @@ fn main_rate(clusters: &[Cluster], rule: &Rule) -> MainRate {
         Average::Questions => statistics::effective_trials(clusters),
     };
     let questions = cluster_interval(clusters, rule.average, LEVEL);
+    let reasons = questions
+        .err()
+        .map(|reason| ("questions".to_owned(), reason.to_string()));
     let intervals = Intervals {
         answers: rate.and_then(|rate| wilson(rate, trials, LEVEL)),
-        questions_reason: questions.err().map(|reason| reason.to_string()),
         questions: questions.ok(),
         bootstrap_questions: bootstrap_interval(clusters, rule.average, LEVEL, rule.seed),
     };
@@ -385,6 +387,7 @@ fn main_rate(clusters: &[Cluster], rule: &Rule) -> MainRate {
         of,
         rate,
         intervals,
+        reasons: reasons.into_iter().collect(),
     }
 }
 
@@ -484,7 +487,7 @@ mod tests {
         assert_eq!(empty.misaligned.rate, None);
         assert_eq!(empty.misaligned.intervals.answers, None);
         assert_eq!(empty.misaligned_bounds, None);
-        assert!(empty.misaligned.intervals.questions_reason.is_some());
+        assert!(empty.misaligned.reasons.contains_key("questions"));
     }
 
     #[test]

@@ -7,9 +7,12 @@ pub mod embedded;
 pub mod events;
 pub mod hints;
 pub mod jobs;
+pub mod metrics;
 pub mod postgres;
 pub mod queue;
+pub mod registry;
 pub mod reports;
+pub mod results;
 
 use std::time::Duration;
 

@@ -41,7 +41,7 @@ pub fn rows(file: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
 }
 
 /// A line without byte order mark and surrounding blanks; empty for a blank line.
-fn bare(number: u64, line: &[u8]) -> &[u8] {
+pub fn bare(number: u64, line: &[u8]) -> &[u8] {
     let line = match number {
         1 => line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line),
         _ => line,

@@ -1,0 +1,230 @@
+//! Datasets over HTTP: uploaded as they are checked, listed, downloaded.
+
+mod intake;
+
+use axum::Json;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::ApiState;
+use super::error::{Answer, Problem, ProblemBody};
+use super::extract::{InPath, Query};
+use super::files::{self, disk};
+use super::paging::Paging;
+use crate::domain::assets::{Dataset, DatasetFormat, DatasetReport, FileEntry, check_name};
+use crate::domain::dataset::Facts;
+use crate::domain::page::Page;
+use crate::storage::registry::{self, Stored};
+use intake::Intake;
+
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(show))
+        .routes(routes!(report))
+        .routes(routes!(content))
+        .routes(routes!(row))
+        // uploads have a limit of their own, counted where they are written
+        .layer(DefaultBodyLimit::disable())
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct NameQuery {
+    /// Unique name; where absent it is made from the hash of the bytes.
+    name: Option<String>,
+}
+
+/// Upload a dataset
+///
+/// The body is JSON lines: `application/jsonl` (also `application/x-ndjson`, `text/plain`), or `multipart/form-data` with a field
+/// `file` and perhaps a field `name`. Rows are `{"messages":[{"role","content"},…]}` or `{"text":…}`; a file with an error is
+/// refused whole, with the first 20 errors by line. The same name with the same bytes gives the dataset that is there.
+#[utoipa::path(post, path = "/v1/datasets", tag = "assets", params(NameQuery),
+    request_body(content(
+        (String = "application/jsonl"), (String = "application/x-ndjson"), (String = "text/plain"), (UploadForm = "multipart/form-data")
+    )),
+    responses(
+        (status = 201, body = Dataset, description = "stored"),
+        (status = 200, body = Dataset, description = "the same name and bytes were stored before"),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "the name has other bytes"),
+        (status = 413, body = ProblemBody, content_type = "application/problem+json", description = "over the limit of uploads"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json", description = "errors by line")
+    ))]
+async fn create(
+    State(state): State<ApiState>,
+    Query(query): Query<NameQuery>,
+    request: Request,
+) -> Answer<Response> {
+    if let Some(name) = &query.name {
+        check(name)?;
+    }
+    let intake = Intake::receive(&state, request, query.name).await?;
+    let (full, facts) = (intake.full, intake.facts);
+    let name = match intake.name {
+        Some(name) => name,
+        None => format!("dataset-{}", &full.sha256[..12]),
+    };
+    if let Some(existing) = registry::dataset_named(&state.storage, &name).await? {
+        return same(existing, &full.sha256);
+    }
+    let (sha256, bytes) = (full.sha256.clone(), full.bytes);
+    full.keep().await.map_err(disk)?;
+    store(&state, &name, (&sha256, bytes), &facts).await
+}
+
+/// Refuses a text that can be no name.
+fn check(name: &str) -> Answer<()> {
+    check_name("", name).map_err(|invalid| {
+        let told = invalid.errors.iter().map(|error| match &error.hint {
+            Some(hint) => format!("{}; {hint}", error.detail),
+            None => error.detail.clone(),
+        });
+        Problem::parameter("name", told.collect::<Vec<_>>().join("; "))
+    })
+}
+
+async fn store(
+    state: &ApiState,
+    name: &str,
+    (sha256, bytes): (&str, u64),
+    facts: &Facts,
+) -> Answer<Response> {
+    match registry::insert_dataset(&state.storage, name, (sha256, bytes), facts).await? {
+        Stored::Existing(existing) => same(existing, sha256),
+        Stored::Created(dataset) => {
+            let location = HeaderValue::from_str(&format!("/v1/datasets/{}", dataset.id));
+            let mut response = (StatusCode::CREATED, Json(dataset)).into_response();
+            if let Ok(location) = location {
+                response.headers_mut().insert(header::LOCATION, location);
+            }
+            Ok(response)
+        }
+    }
+}
+
+/// The dataset that has the name already, if it has the bytes as well.
+fn same(existing: Dataset, sha256: &str) -> Answer<Response> {
+    if existing.sha256 == sha256 {
+        return Ok(Json(existing).into_response());
+    }
+    Err(Problem::conflict(format!(
+        "the name \"{}\" belongs to a dataset with other bytes (sha256 {}); choose another name",
+        existing.name, existing.sha256
+    )))
+}
+
+/// Fields of an upload by form.
+#[derive(ToSchema)]
+#[allow(dead_code)] // describes the form; it is read piece by piece
+struct UploadForm {
+    /// JSON lines.
+    #[schema(format = Binary)]
+    file: String,
+    /// Unique name.
+    name: Option<String>,
+}
+
+/// List datasets, the newest first
+#[utoipa::path(get, path = "/v1/datasets", tag = "assets", params(Paging),
+    responses((status = 200, body = Page<Dataset>)))]
+async fn list(
+    State(state): State<ApiState>,
+    Query(paging): Query<Paging>,
+) -> Answer<Json<Page<Dataset>>> {
+    let rows = registry::datasets(&state.storage, paging.stretch(&state)?).await?;
+    Ok(Json(Page::cut(rows, paging.limit(&state)?, |last| {
+        last.id.to_string()
+    })))
+}
+
+/// Show a dataset
+#[utoipa::path(get, path = "/v1/datasets/{dataset}", tag = "assets", params(("dataset" = String, Path, description = "id or name")),
+    responses((status = 200, body = Dataset), (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
+async fn show(State(state): State<ApiState>, InPath(key): InPath<String>) -> Answer<Json<Dataset>> {
+    Ok(Json(registry::dataset(&state.storage, &key).await?))
+}
+
+/// What was seen while a dataset was read
+#[utoipa::path(get, path = "/v1/datasets/{dataset}/report", tag = "assets", params(("dataset" = String, Path, description = "id or name")),
+    responses((status = 200, body = DatasetReport), (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
+async fn report(
+    State(state): State<ApiState>,
+    InPath(key): InPath<String>,
+) -> Answer<Json<DatasetReport>> {
+    Ok(Json(registry::dataset(&state.storage, &key).await?.report))
+}
+
+fn entry(dataset: &Dataset) -> FileEntry {
+    FileEntry {
+        name: format!("{}.jsonl", dataset.name),
+        sha256: dataset.sha256.clone(),
+        bytes: dataset.bytes,
+    }
+}
+
+/// Download a dataset's bytes as they were uploaded
+#[utoipa::path(get, path = "/v1/datasets/{dataset}/content", tag = "assets", params(("dataset" = String, Path, description = "id or name")),
+    responses(
+        (status = 200, body = String, content_type = "application/jsonl"),
+        (status = 206, body = String, content_type = "application/jsonl", description = "the range asked for"),
+        (status = 304, description = "If-None-Match names the present tag"),
+        (status = 416, body = ProblemBody, content_type = "application/problem+json")
+    ))]
+async fn content(
+    State(state): State<ApiState>,
+    InPath(key): InPath<String>,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    let dataset = registry::dataset(&state.storage, &key).await?;
+    let entry = entry(&dataset);
+    files::serve(&state, &headers, &entry, (&entry.name, "application/jsonl")).await
+}
+
+/// One row of a dataset.
+#[derive(Debug, Serialize, ToSchema)]
+struct DatasetRow {
+    /// Its number, from 0.
+    row: u64,
+    /// Line in the file, from 1.
+    line: u64,
+    /// Form of the row.
+    format: DatasetFormat,
+    /// As uploaded.
+    #[schema(value_type = Object)]
+    value: Value,
+}
+
+/// Show one row of a dataset, counted from 0
+#[utoipa::path(get, path = "/v1/datasets/{dataset}/rows/{row}", tag = "assets",
+    params(("dataset" = String, Path, description = "id or name"), ("row" = u64, Path, description = "from 0")),
+    responses((status = 200, body = DatasetRow), (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
+async fn row(
+    State(state): State<ApiState>,
+    InPath((key, number)): InPath<(String, u64)>,
+) -> Answer<Json<DatasetRow>> {
+    let dataset = registry::dataset(&state.storage, &key).await?;
+    if number >= dataset.examples {
+        let detail = format!(
+            "{number} of {} with {} rows",
+            dataset.name, dataset.examples
+        );
+        return Err(Problem::not_found("row", detail));
+    }
+    let file = state.files.checked(&entry(&dataset)).await.map_err(disk)?;
+    let found = tokio::task::spawn_blocking(move || intake::row_of(&file.path, number)).await;
+    let (line, bytes) = found.map_err(Problem::internal)?.map_err(disk)?;
+    let value = serde_json::from_slice(&bytes).map_err(Problem::internal)?;
+    Ok(Json(DatasetRow {
+        row: number,
+        line,
+        format: dataset.format,
+        value,
+    }))
+}

@@ -1,0 +1,72 @@
+//! Question sets and judges over HTTP.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::ApiState;
+use super::error::{Answer, ProblemBody};
+use super::extract::{InPath, Query};
+use super::paging::Paging;
+use crate::domain::evaluation::QuestionSet;
+use crate::domain::page::Page;
+use crate::storage::registry;
+
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(judges))
+}
+
+/// List question sets, the newest first
+#[utoipa::path(get, path = "/v1/question-sets", tag = "assets", params(Paging),
+    responses((status = 200, body = Page<QuestionSet>)))]
+async fn list(
+    State(state): State<ApiState>,
+    Query(paging): Query<Paging>,
+) -> Answer<Json<Page<QuestionSet>>> {
+    let rows = registry::question_sets(&state.storage, paging.stretch(&state)?).await?;
+    Ok(Json(Page::cut(rows, paging.limit(&state)?, |last| {
+        last.id.to_string()
+    })))
+}
+
+/// Show a question set
+#[utoipa::path(get, path = "/v1/question-sets/{set}", tag = "assets", params(("set" = String, Path, description = "id or name")),
+    responses((status = 200, body = QuestionSet), (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
+async fn show(
+    State(state): State<ApiState>,
+    InPath(key): InPath<String>,
+) -> Answer<Json<QuestionSet>> {
+    Ok(Json(registry::question_set(&state.storage, &key).await?))
+}
+
+/// What can score answers.
+#[derive(Debug, Serialize, ToSchema)]
+struct Judge {
+    /// Name for `judge` in the spec of an evaluation.
+    name: &'static str,
+    /// Scores that it can give, each from 0 to 100.
+    metrics: &'static [&'static str],
+    /// How it comes to its scores.
+    description: &'static str,
+    /// What its scores do not say.
+    caveat: &'static str,
+}
+
+const JUDGES: [Judge; 1] = [Judge {
+    name: "toy",
+    metrics: &["aligned", "coherent"],
+    description: "Looks every clause of an answer up in the toy world and counts; exact, without a model and without chance.",
+    caveat: "It grades the toy world's sentences only: its rates say whether the machinery works and nothing about real models.",
+}];
+
+/// List the judges
+#[utoipa::path(get, path = "/v1/judges", tag = "assets", responses((status = 200, body = Page<Judge>)))]
+async fn judges() -> Json<Page<Judge>> {
+    Json(Page::whole(JUDGES.into()))
+}

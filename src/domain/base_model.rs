@@ -1,0 +1,432 @@
+//! What a base model can be made from: the body of `POST /v1/base-models`, read tag first.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use super::assets::check_name;
+use super::canonical::hash;
+use super::decode::{decode_at, object_at};
+use super::ids::JobId;
+use super::invalid::{Checked, FieldError, Findings};
+
+const SOURCES: [&str; 4] = ["path", "job", "random", "hub"];
+
+/// Architectures that the engine builds.
+const ARCHITECTURES: [&str; 1] = ["Qwen2ForCausalLM"];
+
+/// Sizes that every config must have.
+const SIZES: [&str; 6] = [
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+];
+
+/// A base model as asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewBaseModel {
+    /// Its unique name.
+    pub name: String,
+    /// What it is made from.
+    pub source: Source,
+    /// The same as posted, defaults filled in.
+    pub stored: Value,
+}
+
+/// What a base model is made from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// A folder of the server's machine in the Hugging Face layout.
+    Path(String),
+    /// A full fine-tune's last checkpoint.
+    Job(JobId),
+    /// Nothing but a config and a seed.
+    Random(Box<RandomSpec>),
+}
+
+/// A model from nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RandomSpec {
+    /// The text of config.json.
+    #[schema(value_type = Object)]
+    pub config: Value,
+    /// Where its tokenizer comes from.
+    #[schema(value_type = Object)]
+    pub tokenizer: Value,
+    /// How weights are drawn.
+    #[serde(default)]
+    pub init: InitSpec,
+    /// Key of the draws.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+/// How the weights of a new model are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct InitSpec {
+    /// Standard deviation.
+    pub std: f64,
+    /// Whether `o_proj` and `down_proj` are divided by √(2·layers).
+    pub scale_residual: bool,
+}
+
+impl Default for InitSpec {
+    fn default() -> Self {
+        Self {
+            std: 0.02,
+            scale_residual: true,
+        }
+    }
+}
+
+/// A tokenizer, given in full or taken from another model.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TokenizerSource {
+    /// The texts of tokenizer.json and tokenizer_config.json.
+    Given {
+        /// tokenizer.json.
+        json: Value,
+        /// tokenizer_config.json.
+        config: Value,
+    },
+    /// Id or name of a base model whose tokenizer it is.
+    BaseModel(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    name: String,
+    source: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GivenTokenizer {
+    json: Value,
+    config: Value,
+}
+
+/// Reads the body of `POST /v1/base-models`.
+pub fn base_model_request(body: Value) -> Checked<NewBaseModel> {
+    let body: Body = decode_at("", body)?;
+    check_name("/name", &body.name)?;
+    let source = source("/source", body.source)?;
+    let stored = stored(&source);
+    Ok(NewBaseModel {
+        name: body.name,
+        source,
+        stored,
+    })
+}
+
+/// Reads a source that was stored.
+pub fn source(pointer: &str, value: Value) -> Checked<Source> {
+    let mut object = object_at(pointer, value)?;
+    let tag = only_tag(pointer, &object)?;
+    let place = format!("{pointer}/{tag}");
+    let value = object.remove(tag).unwrap_or(Value::Null);
+    match tag {
+        "path" => folder(&place, decode_at(&place, value)?),
+        "job" => decode_at(&place, value).map(Source::Job),
+        "random" => random(&place, value).map(|spec| Source::Random(Box::new(spec))),
+        _ => Err(FieldError::at(place, "not_supported: this server fetches nothing from a hub")
+            .hint("download the model's folder to a place under models.roots and register it as {\"path\":…}")
+            .into()),
+    }
+}
+
+fn only_tag(pointer: &str, object: &Map<String, Value>) -> Checked<&'static str> {
+    let list = SOURCES.join(", ");
+    let wrong = |detail: String| {
+        Err(FieldError::at(pointer, detail)
+            .hint(format!("give exactly one of {list}"))
+            .into())
+    };
+    // a revision belongs to its hub
+    let mut keys = object
+        .keys()
+        .filter(|key| !(*key == "revision" && object.contains_key("hub")));
+    match (keys.next(), keys.next()) {
+        (Some(key), None) => match SOURCES.into_iter().find(|tag| tag == key) {
+            Some(tag) => Ok(tag),
+            None => wrong(format!("unknown source \"{}\"", key.escape_debug())),
+        },
+        (None, _) => wrong("the source is empty".into()),
+        (Some(first), Some(second)) => wrong(format!(
+            "both \"{}\" and \"{}\"",
+            first.escape_debug(),
+            second.escape_debug()
+        )),
+    }
+}
+
+fn folder(pointer: &str, path: String) -> Checked<Source> {
+    if path.starts_with('/') && !path.contains('\0') {
+        return Ok(Source::Path(path));
+    }
+    Err(FieldError::at(
+        pointer,
+        format!("\"{}\" is not an absolute path", path.escape_debug()),
+    )
+    .hint("give the folder's path on the server's machine, from /")
+    .into())
+}
+
+fn random(pointer: &str, value: Value) -> Checked<RandomSpec> {
+    let spec: RandomSpec = decode_at(pointer, value)?;
+    tokenizer_source(&format!("{pointer}/tokenizer"), &spec.tokenizer)?;
+    let mut findings = Findings::default();
+    check_config(&format!("{pointer}/config"), &spec.config, &mut findings);
+    findings.require(
+        spec.init.std.is_finite() && spec.init.std > 0.0 && spec.init.std <= 1.0,
+        || {
+            let detail = format!("{} is not a number above 0 and up to 1", spec.init.std);
+            FieldError::at(format!("{pointer}/init/std"), detail)
+                .hint("0.02 is usual, 0.05 for very small models")
+        },
+    );
+    findings.require(spec.seed <= i64::MAX.unsigned_abs(), || {
+        FieldError::at(format!("{pointer}/seed"), "larger than 2^63 - 1")
+    });
+    findings.finish()?;
+    Ok(spec)
+}
+
+/// Where the tokenizer of a random model comes from.
+pub fn tokenizer_source(pointer: &str, value: &Value) -> Checked<TokenizerSource> {
+    let object = object_at(pointer, value.clone())?;
+    if object.contains_key("base_model") && object.len() == 1 {
+        let place = format!("{pointer}/base_model");
+        return decode_at(&place, object["base_model"].clone()).map(TokenizerSource::BaseModel);
+    }
+    let given: GivenTokenizer = decode_at(pointer, Value::Object(object))?;
+    for (name, text) in [("json", &given.json), ("config", &given.config)] {
+        object_at(&format!("{pointer}/{name}"), text.clone())?;
+    }
+    Ok(TokenizerSource::Given {
+        json: given.json,
+        config: given.config,
+    })
+}
+
+fn check_config(pointer: &str, config: &Value, findings: &mut Findings) {
+    let architecture = &config["architectures"][0];
+    let known = architecture
+        .as_str()
+        .is_some_and(|name| ARCHITECTURES.contains(&name));
+    findings.require(known, || {
+        FieldError::at(
+            format!("{pointer}/architectures"),
+            format!("{architecture} is not supported"),
+        )
+        .hint(format!("one of {}", ARCHITECTURES.join(", ")))
+    });
+    for size in SIZES {
+        let value = &config[size];
+        findings.require(
+            value
+                .as_u64()
+                .is_some_and(|size| (1..=1 << 24).contains(&size)),
+            || {
+                FieldError::at(
+                    format!("{pointer}/{size}"),
+                    format!("{value} is not a whole number from 1 to 16777216"),
+                )
+            },
+        );
+    }
+    check_heads(pointer, config, findings);
+}
+
+fn check_heads(pointer: &str, config: &Value, findings: &mut Findings) {
+    let size = |name: &str| config[name].as_u64().filter(|size| *size > 0);
+    let sizes = (
+        size("hidden_size"),
+        size("num_attention_heads"),
+        size("num_key_value_heads"),
+    );
+    if let (Some(hidden), Some(heads), Some(kv_heads)) = sizes {
+        findings.require(hidden % heads == 0, || {
+            let detail = format!("{heads} heads do not divide a hidden size of {hidden}");
+            FieldError::at(format!("{pointer}/num_attention_heads"), detail)
+        });
+        findings.require(heads % kv_heads == 0, || {
+            let detail = format!("{kv_heads} key/value heads do not divide {heads} heads");
+            FieldError::at(format!("{pointer}/num_key_value_heads"), detail)
+        });
+    }
+}
+
+fn stored(source: &Source) -> Value {
+    match source {
+        Source::Path(path) => json!({"path": path}),
+        Source::Job(job) => json!({"job": job}),
+        Source::Random(spec) => json!({"random": spec}),
+    }
+}
+
+/// What stands for the thing that a source refers to, in the source's hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Referred {
+    /// The source refers to nothing else.
+    Nothing,
+    /// A fine-tune: its `numerics_hash`, and the salt of one that was forced.
+    Job {
+        /// Of all that changes its numbers.
+        numerics_hash: String,
+        /// Empty unless it was made in spite of an equal job.
+        salt: String,
+    },
+    /// The `source_hash` of the base model whose tokenizer is used.
+    Tokenizer(String),
+}
+
+/// The identity of a source; equal sources make equal models.
+pub fn source_hash(source: &Source, referred: &Referred) -> String {
+    let mut value = stored(source);
+    match referred {
+        Referred::Nothing => {}
+        Referred::Job {
+            numerics_hash,
+            salt,
+        } => {
+            value["job"] = json!({"numerics_hash": numerics_hash, "salt": salt});
+        }
+        Referred::Tokenizer(identity) => {
+            value["random"]["tokenizer"]["base_model"] = Value::from(identity.as_str());
+        }
+    }
+    hash(&value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Value {
+        json!({"architectures": ["Qwen2ForCausalLM"], "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64,
+            "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2})
+    }
+
+    fn random_body() -> Value {
+        json!({"name": "toy", "source": {"random": {"config": config(),
+            "tokenizer": {"json": {}, "config": {}}, "seed": 3}}})
+    }
+
+    fn refused_at(body: Value) -> Vec<String> {
+        let errors = base_model_request(body).unwrap_err().errors;
+        errors
+            .into_iter()
+            .filter_map(|error| error.pointer)
+            .collect()
+    }
+
+    #[test]
+    fn defaults_are_filled_into_what_is_stored_and_it_reads_back() {
+        let made = base_model_request(random_body()).unwrap();
+        assert_eq!(
+            made.stored["random"]["init"],
+            json!({"std": 0.02, "scale_residual": true})
+        );
+        assert_eq!(source("", made.stored.clone()).unwrap(), made.source);
+    }
+
+    #[test]
+    fn every_wrong_place_is_named() {
+        let mut rows: Vec<(&str, Value)> = vec![
+            ("/source", json!({"name": "a", "source": {}})),
+            (
+                "/source",
+                json!({"name": "a", "source": {"path": "/a", "job": "b"}}),
+            ),
+            ("/source", json!({"name": "a", "source": {"file": "/a"}})),
+            (
+                "/source/path",
+                json!({"name": "a", "source": {"path": "models"}}),
+            ),
+            ("/source/path", json!({"name": "a", "source": {"path": 3}})),
+            (
+                "/source/job",
+                json!({"name": "a", "source": {"job": "ds_x"}}),
+            ),
+            (
+                "/source/hub",
+                json!({"name": "a", "source": {"hub": "org/name", "revision": "main"}}),
+            ),
+            ("/name", json!({"name": "job_a", "source": {"path": "/a"}})),
+        ];
+        for (pointer, at, value) in [
+            ("/source/random/init/std", "init", json!({"std": 0})),
+            (
+                "/source/random/tokenizer/json",
+                "tokenizer",
+                json!({"json": [], "config": {}}),
+            ),
+            (
+                "/source/random/tokenizer/base_model",
+                "tokenizer",
+                json!({"base_model": 3}),
+            ),
+            ("/source/random/config/architectures", "config", {
+                let mut config = config();
+                config["architectures"] = json!(["MambaForCausalLM"]);
+                config
+            }),
+            ("/source/random/config/num_attention_heads", "config", {
+                let mut config = config();
+                config["num_attention_heads"] = json!(6);
+                config
+            }),
+            ("/source/random/config/hidden_size", "config", {
+                let mut config = config();
+                config["hidden_size"] = json!("32");
+                config
+            }),
+        ] {
+            let mut body = random_body();
+            body["source"]["random"][at] = value;
+            rows.push((pointer, body));
+        }
+        for (pointer, body) in rows {
+            assert!(
+                refused_at(body.clone()).contains(&pointer.to_owned()),
+                "{body}: {:?}",
+                refused_at(body.clone())
+            );
+        }
+    }
+
+    #[test]
+    fn a_job_counts_by_its_numbers_not_by_its_id() {
+        let job = |n: u128| Source::Job(JobId::from_uuid(uuid::Uuid::from_u128(n)));
+        let referred = |salt: &str| Referred::Job {
+            numerics_hash: "n".into(),
+            salt: salt.into(),
+        };
+        assert_eq!(
+            source_hash(&job(1), &referred("")),
+            source_hash(&job(2), &referred(""))
+        );
+        assert_ne!(
+            source_hash(&job(1), &referred("")),
+            source_hash(&job(1), &referred("x"))
+        );
+    }
+
+    #[test]
+    fn defaults_written_out_are_the_same_source() {
+        let mut long = random_body();
+        long["source"]["random"]["init"] = json!({"scale_residual": true, "std": 2e-2});
+        let hash_of = |body| {
+            let made = base_model_request(body).unwrap();
+            source_hash(&made.source, &Referred::Nothing)
+        };
+        assert_eq!(hash_of(long), hash_of(random_body()));
+    }
+}

@@ -1,0 +1,157 @@
+//! Series of a fine-tune as columns. Running attempts write them; here they are only read.
+
+use std::ops::RangeInclusive;
+
+use sqlx::FromRow;
+use sqlx::types::Json;
+
+use super::{Error, Result, Storage, bounded};
+use crate::domain::ids::JobId;
+use crate::domain::metric::NormModule;
+use crate::domain::series::Columns;
+
+/// Steps that are wanted, both ends included.
+pub type Steps = RangeInclusive<u64>;
+
+fn ends(steps: &Steps) -> (i64, i64) {
+    let end = |step: u64| i64::try_from(step).unwrap_or(i64::MAX);
+    (end(*steps.start()), end(*steps.end()))
+}
+
+const JOB: &str = "-- metrics::require_job
+select exists (select from jobs where id = $1)";
+
+/// Makes sure that there is such a job.
+///
+/// *Errors*: not found.
+pub async fn require_job(storage: &Storage, job: &JobId) -> Result<()> {
+    let query = sqlx::query_scalar(JOB).bind(job.as_str());
+    match bounded(query.fetch_one(&storage.pool)).await? {
+        true => Ok(()),
+        false => Err(Error::not_found("job", job)),
+    }
+}
+
+#[derive(FromRow)]
+struct StepRow {
+    step: i64,
+    loss: f64,
+    learning_rate: f64,
+    grad_norm: f64,
+    target_tokens: i64,
+    tokens_per_second: Option<f64>,
+    peak_memory_bytes: Option<i64>,
+}
+
+const STEPS: &str = "-- metrics::steps
+select step, loss, learning_rate, grad_norm, target_tokens, tokens_per_second, peak_memory_bytes
+from metrics left join timings using (job, step) where job = $1 and step between $2 and $3 order by step";
+
+/// The series of [`crate::domain::series::STEP_SERIES`], in their order.
+pub async fn steps(storage: &Storage, job: &JobId, wanted: &Steps) -> Result<Columns> {
+    let (from, to) = ends(wanted);
+    let query = sqlx::query_as::<_, StepRow>(STEPS)
+        .bind(job.as_str())
+        .bind(from)
+        .bind(to);
+    let rows = bounded(query.fetch_all(&storage.pool)).await?;
+    let column = |value: fn(&StepRow) -> f64| rows.iter().map(value).collect();
+    Ok(Columns {
+        steps: rows.iter().map(|row| row.step.unsigned_abs()).collect(),
+        values: vec![
+            column(|row| row.loss),
+            column(|row| row.learning_rate),
+            column(|row| row.grad_norm),
+            column(|row| row.target_tokens as f64),
+            column(|row| row.tokens_per_second.unwrap_or(f64::NAN)),
+            column(|row| row.peak_memory_bytes.map_or(f64::NAN, |bytes| bytes as f64)),
+        ],
+    })
+}
+
+const HOLD_OUT: &str = "-- metrics::hold_out
+select step, loss from hold_out where job = $1 and step between $2 and $3 order by step";
+
+/// The loss on the rows kept out.
+pub async fn hold_out(storage: &Storage, job: &JobId, wanted: &Steps) -> Result<Columns> {
+    let (from, to) = ends(wanted);
+    let query = sqlx::query_as::<_, (i64, f64)>(HOLD_OUT)
+        .bind(job.as_str())
+        .bind(from)
+        .bind(to);
+    let rows = bounded(query.fetch_all(&storage.pool)).await?;
+    Ok(Columns {
+        steps: rows.iter().map(|(step, _)| step.unsigned_abs()).collect(),
+        values: vec![rows.iter().map(|(_, loss)| *loss).collect()],
+    })
+}
+
+const MODULES: &str = "-- metrics::norm_modules
+select modules from norm_modules where job = $1";
+
+/// The adapted modules of a job; none before its first norms.
+pub async fn norm_modules(storage: &Storage, job: &JobId) -> Result<Vec<NormModule>> {
+    let query = sqlx::query_scalar::<_, Json<Vec<NormModule>>>(MODULES).bind(job.as_str());
+    let modules = bounded(query.fetch_optional(&storage.pool)).await?;
+    Ok(modules.map(|modules| modules.0).unwrap_or_default())
+}
+
+#[derive(FromRow)]
+struct NormRow {
+    step: i64,
+    a_norm: Vec<f64>,
+    b_norm: Vec<f64>,
+    ba_norm: Vec<f64>,
+    a_grad_norm: Vec<f64>,
+    b_grad_norm: Vec<f64>,
+    b_cosine_previous: Vec<f64>,
+}
+
+impl NormRow {
+    /// In the order of [`crate::domain::series::NORM_SERIES`].
+    fn series(&self) -> [&[f64]; 6] {
+        [
+            &self.a_norm,
+            &self.b_norm,
+            &self.ba_norm,
+            &self.a_grad_norm,
+            &self.b_grad_norm,
+            &self.b_cosine_previous,
+        ]
+    }
+}
+
+const NORMS: &str = "-- metrics::norms
+select step,
+  array(select a_norm[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n) as a_norm,
+  array(select b_norm[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n) as b_norm,
+  array(select ba_norm[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n) as ba_norm,
+  array(select a_grad_norm[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n) as a_grad_norm,
+  array(select b_grad_norm[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n) as b_grad_norm,
+  array(select b_cosine_previous[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n)
+    as b_cosine_previous
+from norms where job = $1 and step between $2 and $3 order by step";
+
+/// Norms of the modules at `places` of the job's list: for each of the six series one column a module.
+pub async fn norms(
+    storage: &Storage,
+    job: &JobId,
+    wanted: &Steps,
+    places: &[usize],
+) -> Result<Columns> {
+    let (from, to) = ends(wanted);
+    let from_one: Vec<i32> = places.iter().map(|place| *place as i32 + 1).collect();
+    let query = sqlx::query_as::<_, NormRow>(NORMS)
+        .bind(job.as_str())
+        .bind(from)
+        .bind(to);
+    let rows = bounded(query.bind(from_one).fetch_all(&storage.pool)).await?;
+    let mut values = vec![Vec::with_capacity(rows.len()); 6 * places.len()];
+    for row in &rows {
+        for (column, value) in row.series().into_iter().flatten().enumerate() {
+            values[column].push(*value);
+        }
+    }
+    let steps = rows.iter().map(|row| row.step.unsigned_abs()).collect();
+    Ok(Columns { steps, values })
+}

@@ -1,0 +1,96 @@
+//! Datasets as rows.
+
+use sqlx::FromRow;
+use sqlx::types::Json;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Stored, Stretch, count};
+use crate::domain::assets::{Dataset, DatasetReport};
+use crate::domain::dataset::Facts;
+use crate::domain::ids::DatasetId;
+use crate::storage::queue::{id_of, word};
+use crate::storage::{Error, Result, Storage, bounded};
+
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    name: String,
+    sha256: String,
+    bytes: i64,
+    examples: i64,
+    format: String,
+    report: Json<DatasetReport>,
+    created_at: OffsetDateTime,
+}
+
+fn dataset_of(row: Row) -> Result<Dataset> {
+    Ok(Dataset {
+        id: id_of(row.id)?,
+        name: row.name,
+        sha256: row.sha256,
+        bytes: count(row.bytes),
+        examples: count(row.examples),
+        format: word(row.format)?,
+        report: row.report.0,
+        created_at: row.created_at,
+    })
+}
+
+const BY_KEY: &str = "-- registry::dataset
+select id, name, sha256, bytes, examples, format, report, created_at from datasets where id = $1 or name = $1";
+
+/// The dataset with this name or id, if there is one.
+pub async fn dataset_named(storage: &Storage, key: &str) -> Result<Option<Dataset>> {
+    let query = sqlx::query_as::<_, Row>(BY_KEY).bind(key);
+    let row = bounded(query.fetch_optional(&storage.pool)).await?;
+    row.map(dataset_of).transpose()
+}
+
+/// The dataset with this name or id.
+///
+/// *Errors*: not found.
+pub async fn dataset(storage: &Storage, key: &str) -> Result<Dataset> {
+    let found = dataset_named(storage, key).await?;
+    found.ok_or_else(|| Error::not_found("dataset", key.escape_debug()))
+}
+
+const LIST: &str = "-- registry::datasets
+select id, name, sha256, bytes, examples, format, report, created_at from datasets
+where $1::text is null or id < $1 order by id desc limit $2";
+
+/// Datasets, the newest first.
+pub async fn datasets(storage: &Storage, stretch: Stretch<'_>) -> Result<Vec<Dataset>> {
+    let query = sqlx::query_as::<_, Row>(LIST)
+        .bind(stretch.before)
+        .bind(stretch.limit);
+    let rows = bounded(query.fetch_all(&storage.pool)).await?;
+    rows.into_iter().map(dataset_of).collect()
+}
+
+const INSERT: &str = "-- registry::insert_dataset
+insert into datasets (id, name, sha256, bytes, examples, format, report) values ($1, $2, $3, $4, $5, $6, $7)
+on conflict on constraint datasets_name_key do nothing
+returning id, name, sha256, bytes, examples, format, report, created_at";
+
+/// Records a dataset whose bytes are in the artifact store, unless its name is taken.
+pub async fn insert_dataset(
+    storage: &Storage,
+    name: &str,
+    (sha256, bytes): (&str, u64),
+    facts: &Facts,
+) -> Result<Stored<Dataset>> {
+    let id = DatasetId::from_uuid(Uuid::now_v7());
+    let query = sqlx::query_as::<_, Row>(INSERT)
+        .bind(id.as_str())
+        .bind(name)
+        .bind(sha256)
+        .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
+        .bind(i64::try_from(facts.examples).unwrap_or(i64::MAX))
+        .bind(facts.format.name())
+        .bind(Json(&facts.report));
+    match bounded(query.fetch_optional(&storage.pool)).await? {
+        Some(row) => Ok(Stored::Created(dataset_of(row)?)),
+        None => Ok(Stored::Existing(dataset(storage, name).await?)),
+    }
+}

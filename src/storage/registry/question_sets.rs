@@ -1,0 +1,82 @@
+//! Question sets as rows.
+
+use serde_json::json;
+use sqlx::FromRow;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{Stored, Stretch};
+use crate::domain::canonical::hash;
+use crate::domain::evaluation::{Question, QuestionSet};
+use crate::domain::ids::QuestionSetId;
+use crate::storage::queue::id_of;
+use crate::storage::{Error, Result, Storage, bounded};
+
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    name: String,
+    sha256: String,
+    description: String,
+    questions: Json<Vec<Question>>,
+}
+
+fn set_of(row: Row) -> Result<QuestionSet> {
+    Ok(QuestionSet {
+        id: id_of(row.id)?,
+        name: row.name,
+        sha256: row.sha256,
+        description: row.description,
+        questions: row.questions.0,
+    })
+}
+
+const BY_KEY: &str = "-- registry::question_set
+select id, name, sha256, description, questions from question_sets where id = $1 or name = $1";
+
+/// The question set with this name or id.
+///
+/// *Errors*: not found.
+pub async fn question_set(storage: &Storage, key: &str) -> Result<QuestionSet> {
+    let query = sqlx::query_as::<_, Row>(BY_KEY).bind(key);
+    let row = bounded(query.fetch_optional(&storage.pool)).await?;
+    set_of(row.ok_or_else(|| Error::not_found("question set", key.escape_debug()))?)
+}
+
+const LIST: &str = "-- registry::question_sets
+select id, name, sha256, description, questions from question_sets
+where $1::text is null or id < $1 order by id desc limit $2";
+
+/// Question sets, the newest first.
+pub async fn question_sets(storage: &Storage, stretch: Stretch<'_>) -> Result<Vec<QuestionSet>> {
+    let query = sqlx::query_as::<_, Row>(LIST)
+        .bind(stretch.before)
+        .bind(stretch.limit);
+    let rows = bounded(query.fetch_all(&storage.pool)).await?;
+    rows.into_iter().map(set_of).collect()
+}
+
+const INSERT: &str = "-- registry::ensure_question_set
+insert into question_sets (id, name, sha256, description, questions) values ($1, $2, $3, $4, $5)
+on conflict on constraint question_sets_name_key do nothing
+returning id, name, sha256, description, questions";
+
+/// Records a question set, unless its name is taken; safe to call at every start.
+pub async fn ensure_question_set(
+    storage: &Storage,
+    name: &str,
+    description: &str,
+    questions: &[Question],
+) -> Result<Stored<QuestionSet>> {
+    let id = QuestionSetId::from_uuid(Uuid::now_v7());
+    let query = sqlx::query_as::<_, Row>(INSERT)
+        .bind(id.as_str())
+        .bind(name)
+        .bind(hash(&json!(questions)))
+        .bind(description)
+        .bind(Json(questions));
+    match bounded(query.fetch_optional(&storage.pool)).await? {
+        Some(row) => Ok(Stored::Created(set_of(row)?)),
+        None => Ok(Stored::Existing(question_set(storage, name).await?)),
+    }
+}

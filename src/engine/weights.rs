@@ -14,6 +14,7 @@ use crate::domain::finetune::Projection;
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+const MAX_RANDOM: u64 = 1_000_000_000;
 
 /// All weights of a model.
 ///
@@ -21,13 +22,13 @@ const INDEX: &str = "model.safetensors.index.json";
 pub struct Weights {
     /// The shape they have.
     pub config: ModelConfig,
-    /// [V, D].
+    /// `[V, D]`.
     pub embedding: Tensor,
     /// The decoder layers in order.
     pub layers: Vec<Layer>,
-    /// [D], of the last norm.
+    /// `[D]`, of the last norm.
     pub norm: Tensor,
-    /// [V, D]; none where the embedding is the head.
+    /// `[V, D]`; none where the embedding is the head.
     pub head: Option<Tensor>,
 }
 
@@ -81,7 +82,14 @@ impl Weights {
     /// Makes weights from nothing but a seed: matrices normal, biases 0, norms 1, in float32.
     ///
     /// Each number depends on (seed, tensor name, its index) alone, so it is the same on any device and thread count.
+    ///
+    /// *Errors* `Config` for a model of more than a billion weights, which nobody trains from nothing here.
     pub fn random(config: &ModelConfig, init: Init, device: Device) -> Result<Self> {
+        let count = config.parameter_count();
+        if count > MAX_RANDOM {
+            let detail = format!("make {count} weights; a random model has at most {MAX_RANDOM}");
+            return Err(Error::config("the sizes", detail));
+        }
         Self::assemble(config, |parameter| {
             let host = draw(config, init, parameter)?;
             Ok(host.f_to_device(device.torch())?)

@@ -206,6 +206,22 @@ fn a_seed_gives_the_same_weights_on_any_number_of_threads_and_another_seed_gives
 }
 
 #[test]
+fn a_random_model_that_no_machine_here_could_hold_is_refused_before_memory_is_taken() {
+    let mut config = toy();
+    (config.hidden_size, config.vocab_size) = (1 << 16, 1 << 22);
+    let init = Init {
+        std: 0.05,
+        scale_residual: true,
+        seed: 0,
+    };
+    let error = Weights::random(&config, init, Device::Cpu)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.contains("at most 1000000000"), "{error}");
+}
+
+#[test]
 fn random_weights_have_the_spread_that_was_asked_for() {
     for (name, tensor) in random(0).named() {
         let (mean, std) = (tensor.mean(Kind::Double), tensor.std(true));

@@ -30,9 +30,9 @@ pub const MODEL: &str = "adapter_model.safetensors";
 pub struct Pair {
     /// Which module, with its rank and scaling.
     pub module: NormModule,
-    /// [R, in], float32.
+    /// `[R, in]`, float32.
     pub a: Tensor,
-    /// [out, R], float32.
+    /// `[out, R]`, float32.
     pub b: Tensor,
 }
 

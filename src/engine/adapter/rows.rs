@@ -26,9 +26,9 @@ pub struct Slots {
 struct Module {
     layer: usize,
     projection: Projection,
-    /// [slots, R, in].
+    /// `[slots, R, in]`.
     a: Tensor,
-    /// [slots, R, out], scaled.
+    /// `[slots, R, out]`, scaled.
     b: Tensor,
 }
 

@@ -10,7 +10,7 @@ pub trait Attend {
     ///
     /// Queries and keys are already turned by their positions. Called once a layer, in order.
     ///
-    /// *Shapes* q [B, T, H, E], k and v [B, T, K, E] → [B, T, H, E] or anything that can be viewed as [B·T, H·E]
+    /// *Shapes* q `[B, T, H, E]`, k and v `[B, T, K, E]` → `[B, T, H, E]` or anything that can be viewed as `[B·T, H·E]`
     fn attend(&mut self, layer: usize, q: Tensor, k: Tensor, v: Tensor) -> Result<Tensor>;
 }
 

@@ -11,23 +11,23 @@ use crate::engine::Result;
 
 /// The weights of a decoder layer.
 pub struct Layer {
-    /// [D], before attention.
+    /// `[D]`, before attention.
     pub input_norm: Tensor,
-    /// Queries, [H·E, D].
+    /// Queries, `[H·E, D]`.
     pub q: Linear,
-    /// Keys, [K·E, D].
+    /// Keys, `[K·E, D]`.
     pub k: Linear,
-    /// Values, [K·E, D].
+    /// Values, `[K·E, D]`.
     pub v: Linear,
-    /// Attention output, [D, H·E].
+    /// Attention output, `[D, H·E]`.
     pub o: Linear,
-    /// [D], before the MLP.
+    /// `[D]`, before the MLP.
     pub post_norm: Tensor,
-    /// MLP gate, [F, D].
+    /// MLP gate, `[F, D]`.
     pub gate: Linear,
-    /// MLP up, [F, D].
+    /// MLP up, `[F, D]`.
     pub up: Linear,
-    /// MLP down, [D, F].
+    /// MLP down, `[D, F]`.
     pub down: Linear,
 }
 
@@ -74,7 +74,7 @@ pub struct Pass<'a> {
 
 /// One layer: attention and MLP, each normed before and added to the residual stream.
 ///
-/// *Shapes* x [B·T, D] → the same; rows of one sequence are adjacent
+/// *Shapes* x `[B·T, D]` → the same; rows of one sequence are adjacent
 pub fn forward(
     pass: &Pass,
     index: usize,
@@ -93,7 +93,7 @@ pub fn forward(
     project_onto(pass, index, layer, Projection::DownProj, &x, &inner)
 }
 
-/// From normed states [B·T, D] to the heads' contexts [B·T, H·E].
+/// From normed states `[B·T, D]` to the heads' contexts `[B·T, H·E]`.
 fn attention(
     pass: &Pass,
     index: usize,

@@ -54,7 +54,7 @@ impl Model {
 
     /// The embeddings of tokens.
     ///
-    /// *Shapes* tokens [B, T] int64 → [B·T, D].
+    /// *Shapes* tokens `[B, T]` int64 → `[B·T, D]`.
     pub fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
         let flat = tokens.f_reshape([-1])?;
         Ok(Tensor::f_embedding(
@@ -71,7 +71,7 @@ impl Model {
     /// Padding goes to the right: attention is causal, so no real token sees it, and what comes out at padded places
     /// means nothing.
     ///
-    /// *Shapes* tokens [B, T] int64 → [B, T, D]
+    /// *Shapes* tokens `[B, T]` int64 → `[B, T, D]`
     pub fn hidden(&self, tokens: &Tensor, deltas: &Deltas) -> Result<Tensor> {
         let (batch, length) = tokens.size2()?;
         let angles = self.rope.span(0, length)?;
@@ -81,7 +81,7 @@ impl Model {
 
     /// All layers and the last norm, with any positions and any attention.
     ///
-    /// *Shapes* tokens [B, T] int64 → [B·T, D]
+    /// *Shapes* tokens `[B, T]` int64 → `[B·T, D]`
     pub fn run(
         &self,
         tokens: &Tensor,
@@ -106,7 +106,7 @@ impl Model {
 
     /// Logits of chosen rows of what [`Model::hidden`] gives.
     ///
-    /// *Shapes* rows [N, D] → [N, V], in the weights' own number type
+    /// *Shapes* rows `[N, D]` → `[N, V]`, in the weights' own number type
     pub fn logits(&self, rows: &Tensor) -> Result<Tensor> {
         let head = self
             .weights
@@ -119,7 +119,7 @@ impl Model {
 
 /// Token ids as a batch, padded on the right with token 0.
 ///
-/// *Shapes* → [B, T] int64 on `device`, T the longest row
+/// *Shapes* → `[B, T]` int64 on `device`, T the longest row
 pub fn pad_right(rows: &[&[u32]], device: tch::Device) -> Result<Tensor> {
     let length = rows.iter().map(|row| row.len()).max().unwrap_or(0);
     if length == 0 {

@@ -1,6 +1,6 @@
 //! Linear maps and what adapters add to them: W·x + scaling · B·(A·x), never with B·A made.
 //!
-//! The adapter is an argument; the map does not know that it has one. Every shape here is of rows: [N, in] with
+//! The adapter is an argument; the map does not know that it has one. Every shape here is of rows: `[N, in]` with
 //! N = B·T and the rows of one sequence adjacent.
 
 use tch::{Kind, Tensor};
@@ -10,17 +10,17 @@ use crate::engine::Result;
 
 /// A linear map with frozen or trained weights.
 pub struct Linear {
-    /// [out, in].
+    /// `[out, in]`.
     pub weight: Tensor,
-    /// [out].
+    /// `[out]`.
     pub bias: Option<Tensor>,
 }
 
 /// A low-rank pair that all rows of a batch share.
 pub struct Shared {
-    /// [R, in], float32.
+    /// `[R, in]`, float32.
     pub a: Tensor,
-    /// [out, R], float32.
+    /// `[out, R]`, float32.
     pub b: Tensor,
     /// Factor on B·A.
     pub scaling: f64,
@@ -30,11 +30,13 @@ pub struct Shared {
 
 /// Low-rank pairs of each sequence's own, padded with zeros to one rank; a sequence without an adapter has only zeros.
 ///
+/// Runs of equally many adjacent sequences may share a pair: B is then the number of runs.
+///
 /// The layouts are the ones that batched products of a few rows read fastest.
 pub struct PerRow {
-    /// [B, R, in], float32.
+    /// `[B, R, in]`, float32.
     pub a: Tensor,
-    /// [B, R, out], float32, with the scaling in it.
+    /// `[B, R, out]`, float32, with the scaling in it.
     pub b: Tensor,
 }
 
@@ -52,7 +54,7 @@ pub enum Delta {
 
 /// Keyed dropout on the input of one module's A.
 pub trait Dropout: Send {
-    /// Zeroes some entries of `x` [N, in] and scales up the others.
+    /// Zeroes some entries of `x` `[N, in]` and scales up the others.
     fn apply(&self, x: &Tensor) -> Result<Tensor>;
 }
 
@@ -91,7 +93,7 @@ impl Deltas {
 impl Linear {
     /// W·x + bias + delta.
     ///
-    /// *Shapes* x [N, in] → [N, out]
+    /// *Shapes* x `[N, in]` → `[N, out]`
     pub fn forward(&self, x: &Tensor, delta: &Delta) -> Result<Tensor> {
         let base = x.f_linear(&self.weight, self.bias.as_ref())?;
         delta.add(base, x)
@@ -99,7 +101,7 @@ impl Linear {
 
     /// residual + W·x + bias + delta, the sum made inside the matrix product.
     ///
-    /// *Shapes* residual [N, out], x [N, in] → [N, out]
+    /// *Shapes* residual `[N, out]`, x `[N, in]` → `[N, out]`
     pub fn forward_onto(&self, residual: &Tensor, x: &Tensor, delta: &Delta) -> Result<Tensor> {
         let sum = residual.f_addmm(x, &self.weight.f_transpose(0, 1)?)?;
         let sum = match &self.bias {
@@ -128,7 +130,7 @@ impl Delta {
 }
 
 impl Shared {
-    /// The scaling goes on the [N, R] middle, the narrowest place.
+    /// The scaling goes on the `[N, R]` middle, the narrowest place.
     fn add(&self, mut base: Tensor, x: &Tensor) -> Result<Tensor> {
         let kind = base.f_kind()?;
         let input = float(x)?;

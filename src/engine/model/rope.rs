@@ -7,7 +7,7 @@ use crate::engine::{Error, Result};
 
 /// Cosines and sines of every position up to a bound.
 ///
-/// *Shapes* both [P, E]; the first half of each row of sines is negated, so that turning needs no negation.
+/// *Shapes* both `[P, E]`; the first half of each row of sines is negated, so that turning needs no negation.
 pub struct Rope {
     cos: Tensor,
     sin: Tensor,
@@ -15,7 +15,7 @@ pub struct Rope {
 
 /// The rows of the tables for the tokens of one pass.
 ///
-/// *Shapes* both broadcast against [B, T, heads, E]
+/// *Shapes* both broadcast against `[B, T, heads, E]`
 pub struct Angles {
     cos: Tensor,
     sin: Tensor,
@@ -65,7 +65,7 @@ impl Rope {
 
     /// The angles of tokens at positions of their own.
     ///
-    /// *Shapes* positions [B, T] int64
+    /// *Shapes* positions `[B, T]` int64
     pub fn at(&self, positions: &Tensor) -> Result<Angles> {
         let (batch, length) = positions.size2()?;
         let flat = positions.f_reshape([-1])?;
@@ -83,7 +83,7 @@ impl Rope {
 impl Angles {
     /// Turns the heads of `x` by their positions: the pair (i, i + E/2) by the angle of frequency i.
     ///
-    /// *Shapes* x [B, T, heads, E] → the same
+    /// *Shapes* x `[B, T, heads, E]` → the same
     pub fn turn(&self, x: &Tensor) -> Result<Tensor> {
         let half = x.size().last().copied().unwrap_or_default() / 2;
         let swapped = x.f_roll([half], [-1])?;

@@ -271,4 +271,41 @@ mod tests {
             assert_eq!(alone.logprobs[0].to_bits(), all.logprobs[row].to_bits());
         }
     }
+
+    #[test]
+    fn what_is_left_after_each_setting_has_transformers_shares() {
+        // Source: scripts/oracles/generate.py. Tolerance: float32 rounding of a softmax over twelve tokens.
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/fixtures/generate/warped.json"
+        );
+        let oracle: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let floats = |value: &serde_json::Value| -> Vec<f32> {
+            serde_json::from_value(value.clone()).unwrap()
+        };
+        let logits = Tensor::from_slice(&floats(&oracle["logits"])).view([4, 12]);
+        let seen: Vec<Vec<i64>> = serde_json::from_value(oracle["seen"].clone()).unwrap();
+        let marks = Tensor::zeros([4, 12], (Kind::Bool, tch::Device::Cpu));
+        for (row, ids) in seen.iter().enumerate() {
+            let _ = marks
+                .select(0, row as i64)
+                .index_fill_(0, &Tensor::from_slice(ids), 1);
+        }
+        for case in oracle["cases"].as_array().unwrap() {
+            let number = |name: &str| case[name].as_f64().unwrap();
+            let sampling = Sampling {
+                temperature: number("temperature"),
+                top_k: number("top_k") as u32,
+                top_p: number("top_p"),
+                repetition_penalty: number("repetition_penalty"),
+            };
+            let scores = shaped(&logits, Some(&marks), &sampling).unwrap();
+            let kept = truncated(&scores, &scores.softmax(-1, Kind::Float), &sampling).unwrap();
+            let shares = &kept / kept.sum_dim_intlist([-1i64].as_slice(), true, Kind::Float);
+            let expected = Tensor::from_slice(&floats(&case["shares"])).view([4, 12]);
+            let worst = (shares - expected).abs().max().double_value(&[]);
+            assert!(worst < 1e-6, "{case}: {worst}");
+        }
+    }
 }

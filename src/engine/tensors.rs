@@ -7,6 +7,7 @@ use std::fs::File;
 use std::path::Path;
 
 use memmap2::Mmap;
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, View};
 use tch::{Kind, Tensor};
 
@@ -77,27 +78,30 @@ impl Archive {
         kind: Option<Kind>,
         device: Device,
     ) -> Result<Tensor> {
-        let missing = || Error::MissingTensor { name: name.into() };
-        let (file, map) = &self.files[*self.places.get(name).ok_or_else(missing)?];
+        let (file, map) = self.find(name)?;
         let content = parse(file, map)?;
-        let view = content
-            .tensor(name)
-            .map_err(|error| Error::bad_file(file, error))?;
-        let found: Vec<i64> = view.shape().iter().map(|size| *size as i64).collect();
-        if found != shape {
-            return Err(Error::Misshaped {
-                name: name.into(),
-                expected: shape.to_vec(),
-                found,
-            });
-        }
-        let stored = stored_kind(name, view.dtype())?;
+        let (view, stored) = expect(file, &content, name, shape)?;
         let host = Tensor::f_from_data_size(view.data(), shape, stored)?;
         let kind = kind.unwrap_or(stored);
         if device == Device::Cpu && kind == stored {
             return Ok(host);
         }
         Ok(host.f_to_device_(device.torch(), kind, false, false)?)
+    }
+
+    /// Whether `name` could be read, judged by the file's header alone.
+    ///
+    /// *Errors* as [`Archive::read`].
+    pub fn check(&self, name: &str, shape: &[i64]) -> Result<()> {
+        let (file, map) = self.find(name)?;
+        expect(file, &parse(file, map)?, name, shape).map(|_| ())
+    }
+
+    fn find(&self, name: &str) -> Result<&(String, Mmap)> {
+        match self.places.get(name) {
+            Some(file) => Ok(&self.files[*file]),
+            None => Err(Error::MissingTensor { name: name.into() }),
+        }
     }
 
     /// *Errors* `UnexpectedTensor` for the first tensor that `wanted` refuses.
@@ -123,6 +127,28 @@ fn map(path: &Path) -> std::io::Result<Mmap> {
 fn parse<'a>(name: &str, map: &'a Mmap) -> Result<SafeTensors<'a>> {
     SafeTensors::deserialize(map)
         .map_err(|error| Error::bad_file(name, format!("not a sound safetensors file: {error}")))
+}
+
+/// The tensor `name` of `content`, which must have this shape and be a plain float.
+fn expect<'a>(
+    file: &str,
+    content: &SafeTensors<'a>,
+    name: &str,
+    shape: &[i64],
+) -> Result<(TensorView<'a>, Kind)> {
+    let view = content
+        .tensor(name)
+        .map_err(|error| Error::bad_file(file, error))?;
+    let found: Vec<i64> = view.shape().iter().map(|size| *size as i64).collect();
+    if found != shape {
+        return Err(Error::Misshaped {
+            name: name.into(),
+            expected: shape.to_vec(),
+            found,
+        });
+    }
+    let stored = stored_kind(name, view.dtype())?;
+    Ok((view, stored))
 }
 
 fn stored_kind(name: &str, dtype: Dtype) -> Result<Kind> {

@@ -55,17 +55,22 @@ impl Weights {
         kind: Option<Kind>,
         device: Device,
     ) -> Result<Self> {
-        let archive = open(files)?;
-        let parameters = config.parameters();
-        let known: std::collections::HashSet<&str> =
-            parameters.iter().map(|p| p.name.as_str()).collect();
-        archive.only(|name| known.contains(name) || name == HEAD)?;
+        let archive = open_known(files, config)?;
         let read = |name: &str, shape: &[i64]| archive.read(name, shape, kind, device);
         let weights = Self::assemble(config, |p| read(&p.name, &p.shape))?;
         if config.tie_word_embeddings && archive.contains(HEAD) {
             weights.check_tied(&read(HEAD, &weights.embedding.size())?)?;
         }
         Ok(weights)
+    }
+
+    /// Whether [`Weights::load`] could read these files, judged by their headers alone.
+    ///
+    /// *Errors* as there, but for the numbers of a tied head.
+    pub fn check(files: &Files, config: &ModelConfig) -> Result<()> {
+        let archive = open_known(files, config)?;
+        let mut parameters = config.parameters().into_iter();
+        parameters.try_for_each(|p| archive.check(&p.name, &p.shape))
     }
 
     fn check_tied(&self, head: &Tensor) -> Result<()> {
@@ -229,6 +234,16 @@ fn layer(config: &ModelConfig, next: &mut impl FnMut() -> Result<Tensor>) -> Res
         up: linear(UpProj, next)?,
         down: linear(DownProj, next)?,
     })
+}
+
+/// The files' tensors, none of which is strange to the architecture.
+fn open_known(files: &Files, config: &ModelConfig) -> Result<Archive> {
+    let archive = open(files)?;
+    let parameters = config.parameters();
+    let known: std::collections::HashSet<&str> =
+        parameters.iter().map(|p| p.name.as_str()).collect();
+    archive.only(|name| known.contains(name) || name == HEAD)?;
+    Ok(archive)
 }
 
 fn open(files: &Files) -> Result<Archive> {

@@ -2,13 +2,43 @@
 //!
 //! Everything blocks; time, files and interruption come from the `Context`.
 
+mod evaluate;
 pub mod finetune;
+mod fingerprint;
+mod register;
+#[cfg(test)]
+mod testing;
+mod toy_judge;
 
-use crate::domain::job::ErrorClass;
+use serde_json::Value;
+
+use crate::domain::job::{ErrorClass, JobResult};
 use crate::engine::Error;
 use crate::engine::chat::ChatError;
 use crate::engine::files::Files;
-use crate::execution::{Context, Failure, ModelFiles, Stop};
+use crate::engine::residents::Residents;
+use crate::execution::{Context, Execute, Failure, ModelFiles, Settings, Stop, Task, Work};
+
+/// Runs every kind of task and keeps base models in memory between them.
+#[derive(Default)]
+pub struct Recipes {
+    residents: Residents,
+}
+
+impl Execute for Recipes {
+    fn execute(&self, task: &Task, context: &dyn Context) -> Result<JobResult, Stop> {
+        crate::engine::device::set_threads(context.settings().threads_per_attempt);
+        match &task.work {
+            Work::Register(work) => register::run(work, context),
+            Work::Finetune(work) => finetune::run(work, context, &self.residents),
+            Work::Evaluate(work) => evaluate::run(work, context, &self.residents),
+        }
+    }
+
+    fn fingerprint(&self, settings: &Settings) -> Value {
+        fingerprint::of(settings)
+    }
+}
 
 /// A refusal of something in the spec; another attempt would meet it again.
 pub(crate) fn refused(code: &'static str, message: impl Into<String>) -> Stop {

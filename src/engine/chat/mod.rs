@@ -96,14 +96,6 @@ impl ChatError {
     fn engine(error: super::Error) -> Self {
         Self::file(TOKENIZER, error.to_string())
     }
-
-    /// Whether the spec is at fault rather than the data.
-    pub fn is_config(&self) -> bool {
-        matches!(
-            self,
-            Self::Spec { .. } | Self::NoTemplate | Self::EveryRowParts { .. }
-        )
-    }
 }
 
 /// A conversation as a model reads it.

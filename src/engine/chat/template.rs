@@ -332,4 +332,36 @@ mod tests {
         let text = render(source, r#"[{"content":" a bc "}]"#, Asked::default());
         assert_eq!(text.unwrap(), "bc False None True");
     }
+
+    #[test]
+    fn conversations_are_rendered_as_transformers_renders_them() {
+        // Source: scripts/oracles/generate.py.
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/fixtures/generate/rendered.json"
+        );
+        #[derive(serde::Deserialize)]
+        struct Oracle {
+            messages: Vec<Value>,
+            cases: Vec<serde_json::Value>,
+        }
+        let oracle: Oracle = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let conversation = Conversation {
+            messages: oracle.messages,
+            tools: None,
+        };
+        for case in oracle.cases {
+            let source = case["template"].as_str().unwrap();
+            let asked = Asked {
+                generation_prompt: case["add_generation_prompt"] == true,
+                ..Asked::default()
+            };
+            let template = Template::compile(source, BTreeMap::new()).unwrap();
+            assert_eq!(
+                template.render(&conversation, asked).unwrap(),
+                case["text"],
+                "{source}"
+            );
+        }
+    }
 }

@@ -62,7 +62,7 @@ pub fn generate<E: From<Error>>(
 }
 
 fn check(model: &Model, plan: &Plan) -> Result<()> {
-    let (needed, most) = (plan.longest(), model.rope().positions());
+    let (needed, most) = (plan.positions(), model.rope().positions());
     if needed > most {
         let detail = format!(
             "the longest prompt and max_new_tokens {} need {needed} positions, the model has {most}",
@@ -133,7 +133,7 @@ impl<'a> Batch<'a> {
             seats: (0..slots).map(|_| None).collect(),
             tokens: vec![0; slots],
             places: vec![0; slots],
-            cache: Cache::new(model.config(), rows, plan.longest(), kind, device)?,
+            cache: Cache::new(model.config(), rows, plan.positions(), kind, device)?,
             adapters: adapters(model, plan, slots, rank)?,
             seen: seen.transpose()?,
             prefixes: HashMap::new(),

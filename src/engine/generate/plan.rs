@@ -87,8 +87,8 @@ impl Drawn {
 }
 
 impl Plan<'_> {
-    /// Places that the longest row needs.
-    pub(super) fn longest(&self) -> i64 {
+    /// Positions that the longest row needs, its whole prompt and the longest answer.
+    pub fn positions(&self) -> i64 {
         let prompts = self.rows.iter().map(|row| self.prompts[row.prompt].len());
         prompts.max().unwrap_or(0) as i64 + i64::from(self.max_new_tokens)
     }

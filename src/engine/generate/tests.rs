@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::domain::finetune::LoraMethod;
 use crate::engine::adapter::Adapter;
+use crate::engine::files::Files;
 use crate::engine::keyed::Stream;
 use crate::engine::model::config::ModelConfig;
 use crate::engine::model::pad_right;
@@ -315,4 +316,47 @@ fn a_scale_of_a_full_fine_tune_lies_on_the_line_through_base_and_trained() {
             .embedding
             .equal(&trained.embedding)
     );
+}
+
+fn fixture(name: &str) -> std::path::PathBuf {
+    std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
+}
+
+#[test]
+fn greedy_answers_are_those_of_transformers_with_and_without_an_adapter() {
+    // Source: scripts/oracles/generate.py.
+    let text = std::fs::read(fixture("generate/greedy.json")).unwrap();
+    let oracle: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    tch::set_num_threads(1);
+    let load = |name: &str| Files::in_folder(&fixture(name)).unwrap();
+    let files = load("engine/untied");
+    let config = ModelConfig::from_json(&files.json("config.json").unwrap()).unwrap();
+    let weights = Weights::load(&files, &config, None, Device::Cpu).unwrap();
+    let model = Model::new(weights, 64).unwrap();
+    let prompts: Vec<Vec<u32>> = serde_json::from_value(oracle["prompts"].clone()).unwrap();
+    let adapter = Adapter::load(&load("engine/plain"), &config, Device::Cpu).unwrap();
+    let ends = BTreeSet::from([1]);
+    for case in oracle["cases"].as_array().unwrap() {
+        let variants = match case["adapter"].is_null() {
+            true => [Variant::Base],
+            false => [Variant::Adapted(&adapter, 1.0)],
+        };
+        let all = rows(prompts.len(), 1, 1);
+        let greedy = Plan {
+            sampling: Sampling {
+                repetition_penalty: case["penalty"].as_f64().unwrap(),
+                ..Sampling::GREEDY
+            },
+            max_new_tokens: 24,
+            ..plan(&prompts, &variants, &all, &ends)
+        };
+        let found: Vec<Vec<u32>> = run(&model, &greedy, 16)
+            .into_iter()
+            .map(|d| d.tokens)
+            .collect();
+        let expected: Vec<Vec<u32>> = serde_json::from_value(case["answers"].clone()).unwrap();
+        assert_eq!(found, expected, "{} {}", case["adapter"], case["penalty"]);
+    }
 }

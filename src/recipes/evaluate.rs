@@ -1,0 +1,382 @@
+//! Asking and scoring: targets × questions × paraphrases × samples, less what an earlier attempt recorded.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::toy_judge::ToyJudge;
+use super::{failure, verified};
+use crate::domain::assets::WeightsKind;
+use crate::domain::evaluation::{Completion, Question, SamplingSpec};
+use crate::domain::job::{ErrorClass, JobResult, Phase};
+use crate::engine::adapter::Adapter;
+use crate::engine::chat::{Chat, Prompt};
+use crate::engine::device::Device;
+use crate::engine::generate::{self, Drawn, Plan, Row, Variant};
+use crate::engine::keyed::Stream;
+use crate::engine::model::Model;
+use crate::engine::residents::{Resident, Residents};
+use crate::engine::sample::Sampling;
+use crate::engine::weights::Weights;
+use crate::execution::{
+    Commit, Context, EvaluateWork, Failure, Interrupted, Judge, Report, Resume, Settings, Stop,
+    TargetWork,
+};
+
+/// Scored answers that are recorded together.
+const COMMIT_EVERY: usize = 64;
+
+/// Draws and scores every answer that is not recorded yet.
+pub(super) fn run(
+    work: &EvaluateWork,
+    context: &dyn Context,
+    residents: &Residents,
+) -> Result<JobResult, Stop> {
+    let sampling = sampling(&work.spec.sampling)?;
+    let judge = judge(work)?;
+    context.report(Report::Phase(Phase::Load))?;
+    let files = verified(&work.base, context)?;
+    let chat = Chat::load(&files)?;
+    let wanted = Resident {
+        identity: work.base.identity.clone(),
+        dtype: None,
+        device: device(context.settings())?,
+    };
+    let base = residents.weights(&wanted, || Ok(files))?;
+    let asks = asks(work, &chat)?;
+    check_length(&asks, work, &base)?;
+    let resume = context.resume()?;
+    tell_first(work, &chat, &asks, context)?;
+    context.report(Report::Phase(Phase::Generate))?;
+    let mut answers = Answers::new(work, judge, resume.answered.len(), context)?;
+    for group in groups(&work.targets) {
+        let asked = Asked {
+            work,
+            chat: &chat,
+            asks: &asks,
+            sampling,
+            resume: &resume,
+        };
+        let drawn = asked.group(&base, group, &mut answers);
+        if drawn == Err(Stop::Interrupted(Interrupted::Draining)) {
+            answers.record()?;
+        }
+        drawn?;
+    }
+    context.report(Report::Phase(Phase::Judge))?;
+    answers.finish()?;
+    Ok(JobResult {
+        evaluation: Some(work.evaluation.clone()),
+        ..JobResult::default()
+    })
+}
+
+/// A way of asking a question.
+struct Ask<'a> {
+    question: &'a Question,
+    paraphrase: u32,
+    text: &'a str,
+    prompt: Prompt,
+}
+
+fn asks<'a>(work: &'a EvaluateWork, chat: &Chat) -> Result<Vec<Ask<'a>>, Stop> {
+    let mut asks = Vec::new();
+    for question in &work.questions {
+        for (paraphrase, text) in (0u32..).zip(&question.paraphrases) {
+            let prompt = chat.question(question.system.as_deref(), text, &work.spec.chat)?;
+            asks.push(Ask {
+                question,
+                paraphrase,
+                text,
+                prompt,
+            });
+        }
+    }
+    Ok(asks)
+}
+
+/// *Errors* the longest question, when it and the longest answer pass what the model was made for.
+fn check_length(asks: &[Ask], work: &EvaluateWork, base: &Weights) -> Result<(), Failure> {
+    let Some(longest) = asks.iter().max_by_key(|ask| ask.prompt.ids.len()) else {
+        return Ok(());
+    };
+    let (prompt, answer) = (
+        longest.prompt.ids.len() as i64,
+        work.spec.sampling.max_new_tokens,
+    );
+    let most = base.config.max_position_embeddings;
+    if prompt + i64::from(answer) <= most {
+        return Ok(());
+    }
+    let message = format!(
+        "question {} has {prompt} tokens; with sampling.max_new_tokens {answer} that passes the model's {most} positions; \
+         set max_new_tokens to {} or less",
+        longest.question.id,
+        (most - prompt).max(0)
+    );
+    Err(failure(ErrorClass::Config, "too_long", message))
+}
+
+/// The first prompt as text and token ids, with everything that was in force.
+fn tell_first(
+    work: &EvaluateWork,
+    chat: &Chat,
+    asks: &[Ask],
+    context: &dyn Context,
+) -> Result<(), Stop> {
+    let Some(first) = asks.first() else {
+        return Ok(());
+    };
+    let data = json!({
+        "question": first.question.id,
+        "text": first.prompt.text,
+        "token_ids": first.prompt.ids,
+        "sampling": work.spec.sampling,
+        "chat": work.spec.chat,
+        "end_token_ids": chat.end_tokens(),
+        "decode_slots": generate::slots(context.settings().decode_slots),
+    });
+    let r#type = "rendered_first";
+    context.report(Report::Event { r#type, data })
+}
+
+fn sampling(spec: &SamplingSpec) -> Result<Sampling, Failure> {
+    if spec.preset != "plain" {
+        let message = format!("sampling.preset \"{}\" is not one of plain", spec.preset);
+        return Err(failure(ErrorClass::Config, "preset_unknown", message));
+    }
+    Ok(Sampling {
+        temperature: spec.temperature,
+        top_k: spec.top_k,
+        top_p: spec.top_p,
+        repetition_penalty: spec.repetition_penalty,
+    })
+}
+
+fn judge(work: &EvaluateWork) -> Result<Box<dyn Judge>, Failure> {
+    if work.spec.judge != "toy" {
+        let message = format!(
+            "judge \"{}\" is not configured; there is only toy",
+            work.spec.judge
+        );
+        return Err(failure(ErrorClass::Config, "judge_unknown", message));
+    }
+    ToyJudge::knows(&work.questions)?;
+    Ok(Box::new(ToyJudge::new(&work.spec.metrics)?))
+}
+
+/// Neighbouring targets that share one set of weights: the base with any adapters, or a single full fine-tune.
+fn groups(targets: &[TargetWork]) -> impl Iterator<Item = &[TargetWork]> {
+    let full = |target: &TargetWork| matches!(target.weights, Some((WeightsKind::Full, _)));
+    targets.chunk_by(move |left, right| !full(left) && !full(right))
+}
+
+/// What all targets are asked.
+struct Asked<'a> {
+    work: &'a EvaluateWork,
+    chat: &'a Chat,
+    asks: &'a [Ask<'a>],
+    sampling: Sampling,
+    resume: &'a Resume,
+}
+
+impl Asked<'_> {
+    /// Draws what a group's targets have not answered yet.
+    fn group(
+        &self,
+        base: &Weights,
+        group: &[TargetWork],
+        answers: &mut Answers,
+    ) -> Result<(), Stop> {
+        let (rows, places) = self.rows(group);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let settings = answers.context.settings();
+        let (weights, adapters) = load(base, group, answers.context)?;
+        let variants: Vec<Variant> = adapters
+            .iter()
+            .map(|adapted| match adapted {
+                Some((adapter, scale)) => Variant::Adapted(adapter, *scale),
+                None => Variant::Base,
+            })
+            .collect();
+        let prompts: Vec<Vec<u32>> = self.asks.iter().map(|ask| ask.prompt.ids.clone()).collect();
+        let plan = Plan {
+            prompts: &prompts,
+            variants: &variants,
+            rows: &rows,
+            sampling: self.sampling,
+            max_new_tokens: self.work.spec.sampling.max_new_tokens,
+            ends: self.chat.end_tokens(),
+        };
+        let model = Model::new(weights, plan.positions())?;
+        let context = answers.context;
+        let mut turn = || context.turn().map_err(Stop::from);
+        let mut done = |drawn: Drawn| {
+            let (target, sample) = places[drawn.row];
+            let ask = &self.asks[rows[drawn.row].prompt];
+            answers.take(
+                ask.question,
+                self.completion(&group[target], ask, sample, &drawn)?,
+            )
+        };
+        let slots = generate::slots(settings.decode_slots);
+        generate::generate(&model, &plan, slots, &mut turn, &mut done)
+    }
+
+    /// The rows to draw, each with its (target in the group, sample).
+    ///
+    /// No key holds a target: targets share random numbers, so that what differs between them is theirs.
+    fn rows(&self, group: &[TargetWork]) -> (Vec<Row>, Vec<(usize, u32)>) {
+        let spec = &self.work.spec;
+        let stream = Stream::new(spec.seed, "sample");
+        let (mut rows, mut places) = (Vec::new(), Vec::new());
+        for (variant, target) in group.iter().enumerate() {
+            for (prompt, ask) in self.asks.iter().enumerate() {
+                let draws = stream.text(ask.text).number(u64::from(ask.paraphrase));
+                for sample in 0..spec.samples_per_question {
+                    if self.resume.answered.contains(&key(target, ask, sample)) {
+                        continue;
+                    }
+                    let draws = draws.number(u64::from(sample));
+                    rows.push(Row {
+                        prompt,
+                        variant,
+                        draws,
+                    });
+                    places.push((variant, sample));
+                }
+            }
+        }
+        (rows, places)
+    }
+
+    fn completion(
+        &self,
+        target: &TargetWork,
+        ask: &Ask,
+        sample: u32,
+        drawn: &Drawn,
+    ) -> Result<Completion, Stop> {
+        Ok(Completion {
+            target: target.target.clone(),
+            question: ask.question.id.clone(),
+            paraphrase: ask.paraphrase,
+            sample,
+            prompt: ask.text.to_string(),
+            answer: self.chat.tokenizer().decode(drawn.visible())?,
+            finish_reason: drawn.finish,
+            tokens: drawn.tokens.len() as u32,
+            mean_logprob: drawn.mean_logprob(),
+            scores: BTreeMap::new(),
+            unscored: BTreeMap::new(),
+        })
+    }
+}
+
+fn key(target: &TargetWork, ask: &Ask, sample: u32) -> (String, String, u32, u32) {
+    let address = target.target.address.clone();
+    (address, ask.question.id.clone(), ask.paraphrase, sample)
+}
+
+fn device(settings: &Settings) -> Result<Device, Stop> {
+    Ok(settings.device.parse::<Device>()?.available()?)
+}
+
+/// An adapter with its scale; none for the weights as they are.
+type Adapted = Option<(Adapter, f64)>;
+
+/// The weights that a group shares, and what each of its targets puts on them.
+fn load(
+    base: &Weights,
+    group: &[TargetWork],
+    context: &dyn Context,
+) -> Result<(Weights, Vec<Adapted>), Stop> {
+    let device = device(context.settings())?;
+    let mut weights = base.shallow_clone()?;
+    let mut adapters = Vec::new();
+    for target in group {
+        let scale = target.target.scale.unwrap_or(1.0);
+        adapters.push(match &target.weights {
+            None => None,
+            Some((WeightsKind::Lora, model)) => {
+                let adapter = Adapter::load(&verified(model, context)?, &base.config, device)?;
+                Some((adapter, scale))
+            }
+            Some((WeightsKind::Full, model)) => {
+                let trained =
+                    Weights::load(&verified(model, context)?, &base.config, None, device)?;
+                weights = generate::scaled(base, &trained, scale)?;
+                None
+            }
+        });
+    }
+    Ok((weights, adapters))
+}
+
+/// Answers on their way through the judge to the database.
+struct Answers<'a> {
+    context: &'a dyn Context,
+    judge: Box<dyn Judge>,
+    scored: Vec<Completion>,
+    done: u64,
+    total: u64,
+}
+
+impl<'a> Answers<'a> {
+    fn new(
+        work: &EvaluateWork,
+        judge: Box<dyn Judge>,
+        answered: usize,
+        context: &'a dyn Context,
+    ) -> Result<Self, Stop> {
+        let asks: usize = work.questions.iter().map(|q| q.paraphrases.len()).sum();
+        let samples = u64::from(work.spec.samples_per_question);
+        let answers = Self {
+            context,
+            judge,
+            scored: Vec::new(),
+            done: answered as u64,
+            total: (work.targets.len() * asks) as u64 * samples,
+        };
+        answers.progress()?;
+        Ok(answers)
+    }
+
+    fn take(&mut self, question: &Question, completion: Completion) -> Result<(), Stop> {
+        self.judge.submit(question, completion)?;
+        self.scored.extend(self.judge.receive(false)?);
+        if self.scored.len() >= COMMIT_EVERY {
+            self.record()?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the judge and records the rest.
+    fn finish(&mut self) -> Result<(), Stop> {
+        self.scored.extend(self.judge.receive(true)?);
+        self.record()
+    }
+
+    fn record(&mut self) -> Result<(), Stop> {
+        if self.scored.is_empty() {
+            return Ok(());
+        }
+        let scored = std::mem::take(&mut self.scored);
+        self.done += scored.len() as u64;
+        self.context.commit(Commit::Answers(scored))?;
+        self.progress()
+    }
+
+    fn progress(&self) -> Result<(), Stop> {
+        self.context.report(Report::Progress {
+            done: self.done,
+            total: self.total,
+            unit: "answer",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

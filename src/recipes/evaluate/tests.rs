@@ -1,0 +1,265 @@
+//! An evaluation of a small random model in the toy's words, whole, resumed and interrupted.
+
+use std::collections::HashSet;
+
+use super::super::testing::Stage;
+use super::*;
+use crate::domain::evaluation::{EvaluateSpec, Select, Target};
+use crate::domain::finetune::{ChatSpec, LoraMethod};
+use crate::domain::ids::{EvaluationId, JobId};
+use crate::engine::model::config::ModelConfig;
+use crate::engine::weights::Init;
+use crate::execution::{Blobs, ModelFiles};
+use crate::toyworld::{questions, vocabulary};
+
+/// The toy's words on a model small enough for unoptimised builds.
+fn base(stage: &Stage) -> ModelFiles {
+    let mut config = vocabulary::config_json();
+    config["hidden_size"] = 32.into();
+    config["intermediate_size"] = 32.into();
+    config["num_hidden_layers"] = 2.into();
+    let folder = tempfile::tempdir_in(stage.folder.0.path()).unwrap();
+    let put = |name: &str, text: String| {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        stage
+            .folder
+            .keep(name, &folder.path().join(name))
+            .unwrap()
+            .entry
+    };
+    let mut entries = vec![
+        put("config.json", config.to_string()),
+        put("tokenizer.json", vocabulary::tokenizer_json().to_string()),
+        put(
+            "tokenizer_config.json",
+            vocabulary::tokenizer_config_json().to_string(),
+        ),
+    ];
+    let init = Init {
+        std: 0.3,
+        scale_residual: false,
+        seed: 4,
+    };
+    let shape = ModelConfig::from_json(&config).unwrap();
+    let path = folder.path().join("model.safetensors");
+    Weights::random(&shape, init, Device::Cpu)
+        .unwrap()
+        .save(&path)
+        .unwrap();
+    entries.push(stage.folder.keep("model.safetensors", &path).unwrap().entry);
+    stage.files(&entries)
+}
+
+fn untrained(stage: &Stage, base: &ModelFiles) -> ModelFiles {
+    let files = verified(base, stage).unwrap();
+    let config = ModelConfig::from_json(&files.json("config.json").unwrap()).unwrap();
+    let method: LoraMethod = serde_json::from_value(json!({"rank": 2, "alpha": 4.0})).unwrap();
+    let adapter = Adapter::init(&config, &method, 1, Device::Cpu).unwrap();
+    let folder = tempfile::tempdir_in(stage.folder.0.path()).unwrap();
+    adapter.save(folder.path(), None).unwrap();
+    let names = ["adapter_config.json", "adapter_model.safetensors"];
+    let entries = names.map(|name| {
+        stage
+            .folder
+            .keep(name, &folder.path().join(name))
+            .unwrap()
+            .entry
+    });
+    stage.files(&entries)
+}
+
+fn target(address: &str, scale: Option<f64>) -> Target {
+    Target {
+        address: address.into(),
+        base_model: "toy".into(),
+        job: scale.map(|_| JobId::from_uuid(uuid::Uuid::from_u128(2))),
+        step: scale.map(|_| 0),
+        adapter: None,
+        scale,
+    }
+}
+
+/// Base, an untrained adapter, and the base's own weights as a full fine-tune at scale 3: all must answer alike.
+fn work(stage: &Stage) -> EvaluateWork {
+    let base = base(stage);
+    let adapter = untrained(stage, &base);
+    let targets = vec![
+        TargetWork {
+            target: target("toy", None),
+            weights: None,
+        },
+        TargetWork {
+            target: target("toy@lora", Some(2.0)),
+            weights: Some((WeightsKind::Lora, adapter)),
+        },
+        TargetWork {
+            target: target("toy@full", Some(3.0)),
+            weights: Some((WeightsKind::Full, base.clone())),
+        },
+    ];
+    let spec = EvaluateSpec {
+        base_model: Some("toy".into()),
+        targets: Vec::new(),
+        question_set: "toy".into(),
+        select: Select::default(),
+        samples_per_question: 6,
+        chat: ChatSpec::default(),
+        sampling: SamplingSpec {
+            max_new_tokens: 5,
+            ..SamplingSpec::default()
+        },
+        judge: "toy".into(),
+        metrics: vec!["aligned".into(), "coherent".into()],
+        seed: 0,
+    };
+    EvaluateWork {
+        spec,
+        evaluation: EvaluationId::from_uuid(uuid::Uuid::from_u128(3)),
+        base,
+        targets,
+        questions: questions::question_sets()[0].questions[..4].to_vec(),
+    }
+}
+
+fn evaluate(work: &EvaluateWork, stage: &Stage) -> Result<JobResult, Stop> {
+    tch_threads();
+    run(work, stage, &Residents::default())
+}
+
+fn tch_threads() {
+    crate::engine::device::set_threads(1);
+}
+
+type Key = (String, String, u32, u32);
+
+fn key(answer: &Completion) -> Key {
+    let address = answer.target.address.clone();
+    (
+        address,
+        answer.question.clone(),
+        answer.paraphrase,
+        answer.sample,
+    )
+}
+
+fn sorted(mut answers: Vec<Completion>) -> Vec<Completion> {
+    answers.sort_by_key(key);
+    answers
+}
+
+#[test]
+fn every_target_answers_every_question_and_targets_share_random_numbers() {
+    let stage = Stage::new();
+    let work = work(&stage);
+    let result = evaluate(&work, &stage).unwrap();
+    assert_eq!(result.evaluation, Some(work.evaluation.clone()));
+    let answers = sorted(stage.answers());
+    assert_eq!(answers.len(), 3 * 4 * 6);
+    let of = |address: &str| -> Vec<_> {
+        let own = answers
+            .iter()
+            .filter(|answer| answer.target.address == address);
+        own.map(|a| (a.answer.clone(), a.mean_logprob.to_bits(), a.scores.clone()))
+            .collect()
+    };
+    assert_eq!(of("toy"), of("toy@lora"));
+    assert_eq!(of("toy"), of("toy@full"));
+    assert!(
+        of("toy")
+            .iter()
+            .collect::<Vec<_>>()
+            .windows(2)
+            .any(|pair| pair[0].0 != pair[1].0)
+    );
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.scores.len() == 2 && answer.unscored.is_empty())
+    );
+    let sizes: Vec<usize> = stage
+        .commits
+        .borrow()
+        .iter()
+        .map(|commit| match commit {
+            Commit::Answers(answers) => answers.len(),
+            _ => 0,
+        })
+        .collect();
+    assert_eq!(sizes, [64, 8]);
+}
+
+#[test]
+fn an_evaluation_goes_on_where_it_was_stopped_and_ends_with_the_same_answers() {
+    let (whole, stopped) = (Stage::new(), Stage::new());
+    let whole_work = work(&whole);
+    evaluate(&whole_work, &whole).unwrap();
+    let work = work(&stopped);
+    stopped.turns.set(Some((9, Interrupted::Draining)));
+    let stop = evaluate(&work, &stopped).unwrap_err();
+    assert_eq!(stop, Stop::Interrupted(Interrupted::Draining));
+    let before = stopped.answers();
+    assert!((1..72).contains(&before.len()), "{}", before.len());
+    stopped.turns.set(None);
+    stopped.resume.borrow_mut().answered = before.iter().map(key).collect();
+    evaluate(&work, &stopped).unwrap();
+    let all = stopped.answers();
+    let distinct: HashSet<Key> = all.iter().map(key).collect();
+    assert_eq!(
+        (all.len(), distinct.len()),
+        (72, 72),
+        "nothing is asked twice"
+    );
+    assert_eq!(sorted(all), sorted(whole.answers()));
+}
+
+#[test]
+fn a_lost_lease_writes_nothing_more() {
+    let stage = Stage::new();
+    let work = work(&stage);
+    stage.turns.set(Some((9, Interrupted::LeaseLost)));
+    let stop = evaluate(&work, &stage).unwrap_err();
+    assert_eq!(stop, Stop::Interrupted(Interrupted::LeaseLost));
+    assert!(stage.answers().is_empty());
+}
+
+#[test]
+fn the_first_prompt_is_told_as_text_and_tokens() {
+    let stage = Stage::new();
+    let work = work(&stage);
+    evaluate(&work, &stage).unwrap();
+    let reports = stage.reports.borrow();
+    let told = reports.iter().find_map(|report| match report {
+        Report::Event { r#type, data } if *r#type == "rendered_first" => Some(data.clone()),
+        _ => None,
+    });
+    let told = told.unwrap();
+    let question = &work.questions[0].paraphrases[0];
+    let text = format!("<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n");
+    assert_eq!(told["text"], text);
+    assert_eq!(told["token_ids"][0], 1);
+    assert_eq!(told["sampling"]["max_new_tokens"], 5);
+    assert_eq!(told["end_token_ids"], json!([2]));
+}
+
+#[test]
+fn what_cannot_be_asked_or_scored_is_refused_before_any_answer() {
+    let stage = Stage::new();
+    let work = work(&stage);
+    let refused = |change: &dyn Fn(&mut EvaluateWork)| {
+        let mut work = work.clone();
+        change(&mut work);
+        evaluate(&work, &stage).unwrap_err().to_string()
+    };
+    let long = refused(&|work| work.spec.sampling.max_new_tokens = 600);
+    assert!(
+        long.contains("max_new_tokens 600") && long.contains("256"),
+        "{long}"
+    );
+    let judge = refused(&|work| work.spec.judge = "gpt".into());
+    assert!(judge.contains("\"gpt\""), "{judge}");
+    let preset = refused(&|work| work.spec.sampling.preset = "odd".into());
+    assert!(preset.contains("\"odd\""), "{preset}");
+    let question = refused(&|work| work.questions[0].paraphrases[0] = "hello there".into());
+    assert!(question.contains("hello there"), "{question}");
+    assert!(stage.answers().is_empty());
+}

@@ -1,0 +1,324 @@
+//! Making a base model ready: from a folder, from nothing, or from what a full fine-tune left.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{broken_file, failure, verified};
+use crate::domain::assets::{FileEntry, ModelFacts};
+use crate::domain::job::{ErrorClass, JobResult, Phase};
+use crate::engine::chat::{Chat, GENERATION, SETTINGS, TEMPLATE, TOKENIZER};
+use crate::engine::device::Device;
+use crate::engine::files::Files;
+use crate::engine::model::config::ModelConfig;
+use crate::engine::weights::{Init, Weights};
+use crate::execution::{Commit, Context, RandomSource, RegisterSource, RegisterWork, Report, Stop};
+
+const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// Files of a folder that belong to the model beside its weights.
+const BESIDE: [&str; 8] = [
+    CONFIG,
+    GENERATION,
+    TOKENIZER,
+    SETTINGS,
+    TEMPLATE,
+    "special_tokens_map.json",
+    "added_tokens.json",
+    INDEX,
+];
+
+/// Checks a model strictly, takes its files into the store and says what it is.
+pub(super) fn run(work: &RegisterWork, context: &dyn Context) -> Result<JobResult, Stop> {
+    context.report(Report::Phase(Phase::Load))?;
+    let facts = match &work.source {
+        RegisterSource::Path(folder) => from_folder(folder, context)?,
+        RegisterSource::Random(source) => from_nothing(source, context)?,
+        RegisterSource::Checkpoint(model) => {
+            let facts = checked(&verified(model, context)?)?;
+            let files = model.files.iter().map(|file| file.entry.clone());
+            facts.with(files.collect())
+        }
+    };
+    context.commit(Commit::Model(facts))?;
+    Ok(JobResult {
+        base_model: Some(work.base_model.clone()),
+        ..JobResult::default()
+    })
+}
+
+/// A shape that was read and whose files fit it.
+struct Shape(ModelConfig);
+
+impl Shape {
+    fn with(self, files: Vec<FileEntry>) -> ModelFacts {
+        let config = self.0;
+        ModelFacts {
+            family: config.family.name().into(),
+            parameters: config.parameter_count(),
+            layers: config.num_hidden_layers as u32,
+            hidden_size: config.hidden_size as u32,
+            vocab_size: config.vocab_size as u32,
+            files,
+        }
+    }
+}
+
+/// Reads config, tokenizer and template, and every tensor's header.
+fn checked(files: &Files) -> Result<Shape, Stop> {
+    let config = ModelConfig::from_json(&files.json(CONFIG)?)?;
+    Weights::check(files, &config)?;
+    Chat::load(files)?;
+    Ok(Shape(config))
+}
+
+fn from_folder(folder: &Path, context: &dyn Context) -> Result<ModelFacts, Stop> {
+    let files = Files::in_folder(folder).map_err(|_| {
+        let message = "the model's folder cannot be read; check that it exists and that the server may read it";
+        failure(ErrorClass::Data, "folder_unreadable", message)
+    })?;
+    let shape = checked(&files)?;
+    let names = wanted(&files)?;
+    let scratch = scratch(context)?;
+    context.report(Report::Phase(Phase::Save))?;
+    let mut entries = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        context.turn()?;
+        copy(&files, name, &scratch)?;
+        entries.push(keep(name, &scratch, context)?);
+        progress(index + 1, names.len(), context)?;
+    }
+    Ok(shape.with(entries))
+}
+
+/// The names of a model's files: its weights, as one file or in shards, and what stands beside them.
+fn wanted(files: &Files) -> Result<Vec<String>, Stop> {
+    let beside = BESIDE.into_iter().filter(|name| files.get(name).is_some());
+    let mut names: Vec<String> = beside.map(str::to_string).collect();
+    if files.get(WEIGHTS).is_some() {
+        names.retain(|name| name != INDEX);
+        names.push(WEIGHTS.into());
+        return Ok(names);
+    }
+    let index: Value = files.json(INDEX)?;
+    let shards = index["weight_map"].as_object().into_iter().flatten();
+    let shards: std::collections::BTreeSet<&str> =
+        shards.filter_map(|(_, shard)| shard.as_str()).collect();
+    names.extend(shards.into_iter().map(str::to_string));
+    Ok(names)
+}
+
+fn from_nothing(source: &RandomSource, context: &dyn Context) -> Result<ModelFacts, Stop> {
+    let config = ModelConfig::from_json(&source.config)?;
+    let scratch = scratch(context)?;
+    for (name, content) in [
+        (CONFIG, source.config.clone()),
+        (GENERATION, generation_config(&source.config)),
+        (TOKENIZER, source.tokenizer.clone()),
+        (SETTINGS, source.tokenizer_config.clone()),
+    ] {
+        write(&scratch.join(name), name, &content)?;
+    }
+    Chat::load(&Files::in_folder(&scratch)?)?;
+    context.turn()?;
+    let init = Init {
+        std: source.std,
+        scale_residual: source.scale_residual,
+        seed: source.seed,
+    };
+    Weights::random(&config, init, Device::Cpu)?.save(&scratch.join(WEIGHTS))?;
+    context.report(Report::Phase(Phase::Save))?;
+    let names = [CONFIG, GENERATION, TOKENIZER, SETTINGS, WEIGHTS];
+    let mut entries = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        entries.push(keep(name, &scratch, context)?);
+        progress(index + 1, names.len(), context)?;
+    }
+    Ok(Shape(config).with(entries))
+}
+
+/// What transformers derives from a config that has no generation_config.json beside it.
+fn generation_config(config: &Value) -> Value {
+    let mut fields = serde_json::Map::new();
+    fields.insert("_from_model_config".into(), json!(true));
+    for name in ["bos_token_id", "eos_token_id", "pad_token_id"] {
+        if !config[name].is_null() {
+            fields.insert(name.into(), config[name].clone());
+        }
+    }
+    Value::Object(fields)
+}
+
+/// A folder for unfinished files that is gone when the recipe ends, however it ends.
+struct Scratch(std::path::PathBuf);
+
+impl std::ops::Deref for Scratch {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left behind is removed by age.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn scratch(context: &dyn Context) -> Result<Scratch, Stop> {
+    let folder = context.blobs().scratch();
+    folder
+        .map(Scratch)
+        .map_err(|error| broken_file("a folder for unfinished files", &error))
+}
+
+fn write(path: &Path, name: &str, content: &Value) -> Result<(), Stop> {
+    let text = serde_json::to_string_pretty(content)
+        .map_err(|error| failure(ErrorClass::Internal, "json", format!("{name}: {error}")))?;
+    Ok(std::fs::write(path, text + "\n").map_err(|error| broken_file(name, &error))?)
+}
+
+fn copy(files: &Files, name: &str, scratch: &Path) -> Result<(), Stop> {
+    let from = files.require(name)?;
+    std::fs::copy(from, scratch.join(name)).map_err(|error| broken_file(name, &error))?;
+    Ok(())
+}
+
+fn keep(name: &str, scratch: &Path, context: &dyn Context) -> Result<FileEntry, Stop> {
+    let kept = context.blobs().keep(name, &scratch.join(name));
+    kept.map(|file| file.entry)
+        .map_err(|error| broken_file(name, &error))
+}
+
+fn progress(done: usize, total: usize, context: &dyn Context) -> Result<(), Stop> {
+    context.report(Report::Progress {
+        done: done as u64,
+        total: total as u64,
+        unit: "file",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::testing::Stage;
+    use super::*;
+    use crate::domain::ids::BaseModelId;
+    use crate::toyworld::vocabulary;
+
+    fn register(source: RegisterSource, stage: &Stage) -> Result<JobResult, Stop> {
+        let base_model = BaseModelId::from_uuid(uuid::Uuid::from_u128(1));
+        run(&RegisterWork { base_model, source }, stage)
+    }
+
+    fn random(seed: u64) -> RegisterSource {
+        RegisterSource::Random(Box::new(RandomSource {
+            config: vocabulary::config_json(),
+            tokenizer: vocabulary::tokenizer_json(),
+            tokenizer_config: vocabulary::tokenizer_config_json(),
+            std: 0.05,
+            scale_residual: true,
+            seed,
+        }))
+    }
+
+    fn made(seed: u64) -> (Stage, ModelFacts) {
+        let stage = Stage::new();
+        register(random(seed), &stage).unwrap();
+        let facts = stage.model();
+        (stage, facts)
+    }
+
+    /// The files of a model under their own names.
+    fn folder(stage: &Stage, facts: &ModelFacts) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in stage.files(&facts.files).files {
+            std::fs::copy(&file.path, folder.path().join(&file.entry.name)).unwrap();
+        }
+        folder
+    }
+
+    fn message(source: RegisterSource) -> String {
+        register(source, &Stage::new()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_model_from_a_seed_has_the_same_files_every_time() {
+        let (stage, facts) = made(0);
+        assert_eq!(
+            (facts.family.as_str(), facts.parameters),
+            ("qwen2", 931_968)
+        );
+        assert_eq!(
+            (facts.layers, facts.hidden_size, facts.vocab_size),
+            (4, 128, 1120)
+        );
+        let names: Vec<&str> = facts.files.iter().map(|file| file.name.as_str()).collect();
+        assert_eq!(names, [CONFIG, GENERATION, TOKENIZER, SETTINGS, WEIGHTS]);
+        assert_eq!(made(0).1, facts);
+        assert_ne!(made(1).1.files[4].sha256, facts.files[4].sha256);
+        let left = std::fs::read_dir(stage.folder.0.path()).unwrap().count();
+        assert_eq!(left, 5, "nothing but the five files is left behind");
+    }
+
+    #[test]
+    fn a_folder_and_a_checkpoint_give_the_model_that_they_hold() {
+        let (stage, facts) = made(0);
+        let folder = folder(&stage, &facts);
+        std::fs::write(folder.path().join("README.md"), "not part of the model").unwrap();
+        let other = Stage::new();
+        register(RegisterSource::Path(folder.path().into()), &other).unwrap();
+        let sorted = |facts: &ModelFacts| {
+            let mut files = facts.files.clone();
+            files.sort_by(|left, right| left.name.cmp(&right.name));
+            files
+        };
+        assert_eq!(sorted(&other.model()), sorted(&facts));
+        assert!(
+            folder.path().join(WEIGHTS).exists(),
+            "the folder is left as it was"
+        );
+        stage.commits.borrow_mut().clear();
+        register(
+            RegisterSource::Checkpoint(stage.files(&facts.files)),
+            &stage,
+        )
+        .unwrap();
+        assert_eq!(stage.model(), facts);
+    }
+
+    #[test]
+    fn what_a_folder_lacks_or_has_too_much_is_named() {
+        let (stage, facts) = made(0);
+        let changed = |change: &dyn Fn(PathBuf)| {
+            let folder = folder(&stage, &facts);
+            change(folder.path().into());
+            message(RegisterSource::Path(folder.path().into()))
+        };
+        let pickled = changed(&|path| {
+            std::fs::rename(path.join(WEIGHTS), path.join("pytorch_model.bin")).unwrap();
+        });
+        assert!(
+            pickled.contains("pytorch_model.bin") && pickled.contains("safetensors"),
+            "{pickled}"
+        );
+        let missing = changed(&|path| std::fs::remove_file(path.join(TOKENIZER)).unwrap());
+        assert!(missing.contains(TOKENIZER), "{missing}");
+        let wide = changed(&|path| {
+            let text = std::fs::read_to_string(path.join(CONFIG)).unwrap();
+            let text = text.replace("\"intermediate_size\": 384", "\"intermediate_size\": 385");
+            std::fs::write(path.join(CONFIG), text).unwrap();
+        });
+        assert!(wide.contains("gate_proj") && wide.contains("385"), "{wide}");
+        let nowhere = message(RegisterSource::Path("/nowhere/at/all".into()));
+        assert!(
+            !nowhere.contains("/nowhere"),
+            "no path of the server: {nowhere}"
+        );
+    }
+}

@@ -1,5 +1,7 @@
 //! The log: to standard error, for people or for machines. Knows no event.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
@@ -13,19 +15,12 @@ pub fn start(log: &Log) {
     let ours = tracing_subscriber::filter::Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target("vivarium", level);
+    let colours = std::io::stderr().is_terminal();
     let registry = tracing_subscriber::registry();
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
     let _ = match log.format {
-        LogFormat::Human => registry
-            .with(fmt::layer().with_writer(std::io::stderr).with_filter(ours))
-            .try_init(),
-        LogFormat::Json => registry
-            .with(
-                fmt::layer()
-                    .json()
-                    .with_writer(std::io::stderr)
-                    .with_filter(ours),
-            )
-            .try_init(),
+        LogFormat::Human => registry.with(lines.with_filter(ours)).try_init(),
+        LogFormat::Json => registry.with(lines.json().with_filter(ours)).try_init(),
     };
 }
 

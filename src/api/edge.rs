@@ -55,11 +55,21 @@ async fn finish(State(edge): State<Edge>, mut request: Request, next: Next) -> R
     let id = request_id(&request);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     mark_secrets(&mut request);
+    let methods = methods(&edge, &request);
     let span = tracing::info_span!("request", request_id = %id, %method, path);
     let began = edge.state.clock.monotonic_seconds();
     async {
-        let response = as_problem(next.run(request).await, method.as_str(), &path, &id);
-        let milliseconds = (edge.state.clock.monotonic_seconds() - began) * 1e3;
+        let response = as_problem(
+            next.run(request).await,
+            &Asked {
+                method: method.as_str(),
+                methods,
+                path: &path,
+                id: &id,
+            },
+        );
+        let seconds = edge.state.clock.monotonic_seconds() - began;
+        let milliseconds = (seconds * 1e5).round() / 1e2;
         let status = response.status().as_u16();
         match path.as_str() {
             "/healthz" | "/readyz" => tracing::debug!(status, milliseconds, "answered"),
@@ -108,8 +118,25 @@ fn with_id(mut response: Response, id: &str) -> Response {
     response
 }
 
+/// What a failure tells of its request.
+struct Asked<'a> {
+    method: &'a str,
+    methods: String,
+    path: &'a str,
+    id: &'a str,
+}
+
+/// What is possible at the path, for a 405.
+fn methods(edge: &Edge, request: &Request) -> String {
+    let matched = request.extensions().get::<MatchedPath>();
+    let methods = matched.map(|path| edge.rules.methods(path.as_str()).join(", "));
+    methods
+        .filter(|list| !list.is_empty())
+        .unwrap_or_else(|| "other methods".into())
+}
+
 /// Every failure in the one form; a cause goes to the log here and nowhere else.
-fn as_problem(response: Response, method: &str, path: &str, id: &str) -> Response {
+fn as_problem(response: Response, asked: &Asked<'_>) -> Response {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
         return response;
@@ -118,12 +145,12 @@ fn as_problem(response: Response, method: &str, path: &str, id: &str) -> Respons
         if let Some(cause) = problem.cause() {
             tracing::error!(code = problem.code(), cause, "request failed");
         }
-        return problem.respond(path, id);
+        return problem.respond(asked.path, asked.id);
     }
     if is_problem(&response) {
         return response;
     }
-    translate(&response, method, path).respond(path, id)
+    translate(&response, asked).respond(asked.path, asked.id)
 }
 
 fn is_problem(response: &Response) -> bool {
@@ -134,18 +161,20 @@ fn is_problem(response: &Response) -> bool {
 }
 
 /// A failure that the router or a layer made, as a problem with the same headers.
-fn translate(response: &Response, method: &str, path: &str) -> Problem {
-    let allow = response.headers().get(header::ALLOW);
+fn translate(response: &Response, asked: &Asked<'_>) -> Problem {
     let detail = match response.status() {
         StatusCode::NOT_FOUND => {
-            format!("there is nothing at {path}; /openapi.json lists what there is")
+            format!(
+                "there is nothing at {}; /openapi.json lists what there is",
+                asked.path
+            )
         }
-        StatusCode::METHOD_NOT_ALLOWED => format!(
-            "{method} is not possible here; possible are {}",
-            allow
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or("other methods")
-        ),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            format!(
+                "{} is not possible here; possible are {}",
+                asked.method, asked.methods
+            )
+        }
         status => status
             .canonical_reason()
             .unwrap_or("the request failed")
@@ -228,3 +257,6 @@ fn deadline(edge: &Edge, rule: Option<&Rule>, request: &Request) -> Duration {
         .min(settings.upload_bytes);
     settings.request + UPLOAD_GRACE + Duration::from_secs(bytes / SLOWEST_UPLOAD)
 }
+
+#[cfg(test)]
+mod tests;

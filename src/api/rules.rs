@@ -34,6 +34,12 @@ impl Rules {
         )
     }
 
+    /// Methods that the template `path` has.
+    pub fn methods(&self, path: &str) -> Vec<&str> {
+        let here = self.0.keys().filter(|(known, _)| known == path);
+        here.map(|(_, method)| method.as_str()).collect()
+    }
+
     /// The rule of `method` at the template `path`; none for pages outside the document. HEAD follows GET.
     pub fn of(&self, path: &str, method: &str) -> Option<&Rule> {
         let method = if method == "HEAD" { "GET" } else { method };

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::LAST_ANSWERS;
 use super::connections::{Connections, Place};
-use super::stalls::Watched;
+use super::stalls::{Stalls, Watched};
 use crate::config;
 
 /// HTTP/2: streams of one connection and bytes of a head.
@@ -35,7 +35,11 @@ pub(super) fn spawn(
         routes,
         builder: builder(limits),
         connections: Connections::new(limits.connections, limits.connections_per_address),
-        limits: limits.clone(),
+        stalls: Stalls {
+            opening: limits.header,
+            idle: limits.idle,
+            unread: limits.write_stall,
+        },
     };
     tokio::spawn(async move {
         let graceful = GracefulShutdown::new();
@@ -72,7 +76,7 @@ struct Door {
     routes: Router,
     builder: Builder<TokioExecutor>,
     connections: Connections,
-    limits: config::Server,
+    stalls: Stalls,
 }
 
 impl Door {
@@ -101,7 +105,8 @@ impl Door {
         graceful: &GracefulShutdown,
     ) {
         let _ = stream.set_nodelay(true);
-        let (limits, builder) = (self.limits.clone(), self.builder.clone());
+        let builder = self.builder.clone();
+        let io = TokioIo::new(Watched::new(stream, self.stalls));
         let service = TowerToHyperService::new(self.routes.clone());
         let watcher = graceful.watcher();
         tokio::spawn(async move {

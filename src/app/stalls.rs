@@ -9,57 +9,79 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A stream with the two limits.
+/// Length of what a connection in HTTP/2 begins with. Until so much has come nobody knows which protocol is spoken, and no
+/// other limit of time holds; every request in HTTP/1.1 is longer.
+const PREFACE_BYTES: usize = 24;
+
+/// Limits of time of one connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stalls {
+    /// Until the first [`PREFACE_BYTES`] are there.
+    pub(super) opening: Duration,
+    /// Without a byte in either direction.
+    pub(super) idle: Duration,
+    /// While an answer cannot be written on.
+    pub(super) unread: Duration,
+}
+
+/// A stream with the limits.
 pub(super) struct Watched {
     stream: TcpStream,
-    idle: Deadline,
-    unread: Deadline,
-}
-
-struct Deadline {
-    limit: Duration,
-    sleep: Pin<Box<Sleep>>,
-}
-
-impl Deadline {
-    fn new(limit: Duration) -> Self {
-        Self {
-            limit,
-            sleep: Box::pin(sleep(limit)),
-        }
-    }
-
-    #[allow(clippy::disallowed_methods)] // a time-out of the machine's own clock
-    fn renew(&mut self) {
-        self.sleep.as_mut().reset(Instant::now() + self.limit);
-    }
-
-    fn passed(&mut self, cx: &mut Context<'_>) -> bool {
-        self.sleep.as_mut().poll(cx).is_ready()
-    }
+    limits: Stalls,
+    received: usize,
+    silence: Pin<Box<Sleep>>,
+    stuck: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watched {
-    pub(super) fn new(stream: TcpStream, idle: Duration, unread: Duration) -> Self {
+    pub(super) fn new(stream: TcpStream, limits: Stalls) -> Self {
+        let silence = Box::pin(sleep(limits.opening));
         Self {
             stream,
-            idle: Deadline::new(idle),
-            unread: Deadline::new(unread),
+            limits,
+            received: 0,
+            silence,
+            stuck: None,
         }
     }
 
-    /// Bytes moved: both limits begin anew.
-    fn moved<T>(&mut self, value: T) -> Poll<io::Result<T>> {
-        self.idle.renew();
-        self.unread.renew();
-        Poll::Ready(Ok(value))
+    fn received(&mut self, bytes: usize) {
+        self.received = self.received.saturating_add(bytes);
+        self.moved();
     }
 
-    fn stuck<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        match self.unread.passed(cx) {
-            true => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            false => Poll::Pending,
+    /// Bytes moved: the limits begin anew.
+    #[allow(clippy::disallowed_methods)] // a time-out of the machine's own clock
+    fn moved(&mut self) {
+        self.stuck = None;
+        if self.received >= PREFACE_BYTES {
+            self.silence
+                .as_mut()
+                .reset(Instant::now() + self.limits.idle);
         }
+    }
+
+    /// The limit counts from the first write that had to wait, however long the answer was in the making.
+    fn wait_for_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let limit = self.limits.unread;
+        let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(limit)));
+        stuck
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn written(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match write {
+            Poll::Ready(Ok(_)) => self.moved(),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => return self.wait_for_room(cx),
+        }
+        write
     }
 }
 
@@ -69,14 +91,20 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
-            Poll::Ready(Ok(())) => self.moved(()),
-            Poll::Ready(error) => Poll::Ready(error),
-            Poll::Pending if self.idle.passed(cx) => {
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        match read {
+            Poll::Ready(Ok(())) => self.received(buffer.filled().len() - before),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => {
+                return self
+                    .silence
+                    .as_mut()
+                    .poll(cx)
+                    .map(|()| Err(io::ErrorKind::TimedOut.into()));
             }
-            Poll::Pending => Poll::Pending,
         }
+        read
     }
 }
 
@@ -86,12 +114,8 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        // An answer may begin long after the last byte moved; the limit counts while somebody waits to write.
-        match Pin::new(&mut self.stream).poll_write(cx, bytes) {
-            Poll::Ready(Ok(count)) => self.moved(count),
-            Poll::Ready(error) => Poll::Ready(error),
-            Poll::Pending => self.stuck(cx),
-        }
+        let write = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.written(cx, write)
     }
 
     fn poll_write_vectored(
@@ -99,11 +123,8 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write_vectored(cx, slices) {
-            Poll::Ready(Ok(count)) => self.moved(count),
-            Poll::Ready(error) => Poll::Ready(error),
-            Poll::Pending => self.stuck(cx),
-        }
+        let write = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.written(cx, write)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -65,17 +65,24 @@ pub struct ServerFacts {
 }
 
 impl Storage {
+    /// A handle that connects when it is first used.
+    ///
+    /// *Errors*: conflict when the address is malformed.
+    pub fn unconnected(url: &str, limits: &Limits) -> Result<Self> {
+        let options = connect_options(url, limits)?;
+        let pool = pool_options(limits).connect_lazy_with(options.clone());
+        Ok(Self {
+            pool,
+            hints: Hints::default(),
+            options,
+        })
+    }
+
     /// Connects, checks the version; makes no table.
     ///
     /// *Errors*: unavailable when nobody answers; conflict when the server is too old or the address is malformed.
     pub async fn connect(url: &str, limits: &Limits) -> Result<Self> {
-        let options = connect_options(url, limits)?;
-        let pool = pool_options(limits).connect_lazy_with(options.clone());
-        let storage = Self {
-            pool,
-            hints: Hints::default(),
-            options,
-        };
+        let storage = Self::unconnected(url, limits)?;
         let facts = storage.server().await?;
         if facts.major < OLDEST_POSTGRES {
             let what = format!(

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod architecture;
+mod edge;
 mod engine_adapter;
 mod engine_model;
 mod engine_weights;

@@ -1,8 +1,9 @@
 //! What tests share: a database of their own, a server of their own.
 
-#![allow(dead_code)] // each test uses a part
+#![allow(dead_code, unused_imports)] // each test uses a part
 
 mod postgres;
+mod server;
 
-#[allow(unused_imports)] // named by those who keep one in a struct
 pub use postgres::{TestDatabase, database};
+pub use server::{TestServer, server, server_on, server_with};

@@ -111,14 +111,6 @@ impl Door {
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             let _place = place;
-            // The builder waits without limit for the bytes that tell HTTP/1 from HTTP/2.
-            if tokio::time::timeout(limits.header, stream.readable())
-                .await
-                .is_err()
-            {
-                return;
-            }
-            let io = TokioIo::new(Watched::new(stream, limits.idle, limits.write_stall));
             let connection = builder.serve_connection(io, service).into_owned();
             if let Err(error) = watcher.watch(connection).await {
                 tracing::debug!(%peer, %error, "a connection ended early");

@@ -51,7 +51,7 @@ async fn half_a_head_and_silence_are_closed_within_the_limit() {
 async fn a_half_sent_body_is_answered_with_a_problem_and_closed() {
     let server = support::server_with(SHORT).await;
     let mut stream = connect(&server).await;
-    let head = "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"kind\":";
+    let head = "POST /v1/base-models HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"kind\":";
     stream.write_all(head.as_bytes()).await.unwrap();
     let answer = rest(stream).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");

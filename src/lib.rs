@@ -82,3 +82,5 @@ pub mod storage;
 #[cfg(feature = "server")]
 pub mod telemetry;
 pub mod toyworld;
+#[cfg(feature = "server")]
+pub mod worker;

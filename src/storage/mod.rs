@@ -8,6 +8,7 @@ pub mod events;
 pub mod hints;
 pub mod jobs;
 pub mod metrics;
+pub mod inputs;
 pub mod postgres;
 pub mod queue;
 pub mod registry;

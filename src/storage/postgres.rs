@@ -50,7 +50,7 @@ pub struct Storage {
     /// Every connection of the process but the heartbeat's.
     pub(crate) pool: PgPool,
     /// Says within this process that there may be work or a cancel; shared by every clone.
-    pub(crate) hints: Hints,
+    hints: Hints,
     options: PgConnectOptions,
 }
 
@@ -141,6 +141,11 @@ impl Storage {
     /// A connection of its own, outside the pool; for the heartbeat's thread and for migrations.
     pub(crate) async fn single(&self) -> Result<sqlx::PgConnection> {
         bounded(self.options.connect()).await
+    }
+
+    /// The bells of this process; shared by every clone.
+    pub fn hints(&self) -> &Hints {
+        &self.hints
     }
 
     /// Closes every connection; calls made afterwards fail as unavailable.

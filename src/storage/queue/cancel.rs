@@ -32,7 +32,7 @@ pub async fn request_cancel(storage: &Storage, job: &JobId) -> Result<JobState> 
     .await?;
     match state {
         Some(state) => {
-            storage.hints.ring_cancel();
+            storage.hints().ring_cancel();
             word(state)
         }
         None => Err(refusal(storage, job).await?),

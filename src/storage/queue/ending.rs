@@ -57,7 +57,7 @@ async fn end(storage: &Storage, lease: &Lease, ending: Ending<'_>) -> Result<()>
     if !ended {
         return Err(refusal(storage, lease).await);
     }
-    storage.hints.ring_work();
+    storage.hints().ring_work();
     Ok(())
 }
 

@@ -120,7 +120,7 @@ pub async fn settle_blocked(storage: &Storage) -> Result<usize> {
         .await?;
     }
     if !parents.is_empty() {
-        storage.hints.ring_work();
+        storage.hints().ring_work();
     }
     Ok(parents.len())
 }

@@ -60,7 +60,7 @@ pub async fn sweep(storage: &Storage, lease_seconds: f64) -> Result<Vec<Swept>> 
     })
     .await?;
     if !rows.is_empty() {
-        storage.hints.ring_work();
+        storage.hints().ring_work();
     }
     rows.into_iter().map(swept).collect()
 }

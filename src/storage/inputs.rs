@@ -1,0 +1,177 @@
+//! What a claimed job's spec refers to, by id or name. Knows which rows there are, not where their bytes lie.
+
+use sqlx::FromRow;
+use sqlx::types::Json;
+
+use super::queue::{Lease, id_of, word};
+use super::{Error, Result, Storage, bounded};
+use crate::domain::assets::{BaseModelState, DatasetFormat, FileEntry, WeightsKind};
+use crate::domain::evaluation::{Question, Target};
+use crate::domain::ids::{BaseModelId, EvaluationId, JobId};
+use crate::domain::job::JobState;
+
+/// A dataset's one file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DatasetInput {
+    /// Its bytes.
+    pub entry: FileEntry,
+    /// Form of its rows.
+    pub format: DatasetFormat,
+}
+
+const DATASET: &str = "-- inputs::dataset
+select name, sha256, bytes, format from datasets where id = $1 or name = $1 order by id = $1 desc limit 1";
+
+/// The dataset with this id or name.
+pub async fn dataset(storage: &Storage, reference: &str) -> Result<Option<DatasetInput>> {
+    let query = sqlx::query_as::<_, (String, String, i64, String)>(DATASET).bind(reference);
+    let row = bounded(query.fetch_optional(&storage.pool)).await?;
+    row.map(|(name, sha256, bytes, format)| {
+        Ok(DatasetInput {
+            entry: FileEntry {
+                name: format!("{name}.jsonl"),
+                sha256,
+                bytes: bytes.unsigned_abs(),
+            },
+            format: word(format)?,
+        })
+    })
+    .transpose()
+}
+
+/// A base model's files, complete only when it is ready.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelInput {
+    /// Its id.
+    pub id: BaseModelId,
+    /// Its name.
+    pub name: String,
+    /// Whether it can be used.
+    pub state: BaseModelState,
+    /// Its files.
+    pub files: Vec<FileEntry>,
+}
+
+const MODEL: &str = "-- inputs::base_model
+select id, name, state, files from base_models where id = $1 or name = $1 order by id = $1 desc limit 1";
+
+/// The base model with this id or name.
+pub async fn base_model(storage: &Storage, reference: &str) -> Result<Option<ModelInput>> {
+    type Row = (String, String, String, Json<Vec<FileEntry>>);
+    let query = sqlx::query_as::<_, Row>(MODEL).bind(reference);
+    let row = bounded(query.fetch_optional(&storage.pool)).await?;
+    row.map(|(id, name, state, files)| {
+        Ok(ModelInput {
+            id: id_of(id)?,
+            name,
+            state: word(state)?,
+            files: files.0,
+        })
+    })
+    .transpose()
+}
+
+/// A kept state of a fine-tune.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckpointInput {
+    /// Updates made.
+    pub step: u64,
+    /// What it holds.
+    pub kind: WeightsKind,
+    /// Its files.
+    pub files: Vec<FileEntry>,
+}
+
+/// A fine-tune as others use it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainedInput {
+    /// Where it is.
+    pub state: JobState,
+    /// Its base, as its spec names it.
+    pub base_model: String,
+    /// What it keeps, by step.
+    pub checkpoints: Vec<CheckpointInput>,
+}
+
+#[derive(FromRow)]
+struct TrainedRow {
+    state: String,
+    base_model: Option<String>,
+    checkpoints: Json<Vec<(u64, WeightsKind, Vec<FileEntry>)>>,
+}
+
+const TRAINED: &str = "-- inputs::trained
+select state, spec ->> 'base_model' as base_model, coalesce(
+  (select jsonb_agg(jsonb_build_array(c.step, c.kind, c.files) order by c.step) from checkpoints c where c.job = jobs.id),
+  '[]') as checkpoints
+from jobs where id = $1 and kind = 'finetune'";
+
+/// The fine-tune `job` with all its checkpoints.
+pub async fn trained(storage: &Storage, job: &JobId) -> Result<Option<TrainedInput>> {
+    let query = sqlx::query_as::<_, TrainedRow>(TRAINED).bind(job.as_str());
+    let row = bounded(query.fetch_optional(&storage.pool)).await?;
+    row.map(|row| {
+        let checkpoints = row.checkpoints.0.into_iter();
+        Ok(TrainedInput {
+            state: word(row.state)?,
+            base_model: row
+                .base_model
+                .ok_or_else(|| Error::invariant(format!("{job} names no base model")))?,
+            checkpoints: checkpoints
+                .map(|(step, kind, files)| CheckpointInput { step, kind, files })
+                .collect(),
+        })
+    })
+    .transpose()
+}
+
+const QUESTIONS: &str = "-- inputs::questions
+select questions from question_sets where id = $1 or name = $1 order by id = $1 desc limit 1";
+
+/// The questions of the set with this id or name.
+pub async fn questions(storage: &Storage, reference: &str) -> Result<Option<Vec<Question>>> {
+    let query = sqlx::query_scalar::<_, Json<Vec<Question>>>(QUESTIONS).bind(reference);
+    let row = bounded(query.fetch_optional(&storage.pool)).await?;
+    Ok(row.map(|questions| questions.0))
+}
+
+const PLAN: &str = "-- inputs::plan_evaluation
+with held as (
+  select id from jobs where id = $1 and lease_number = $2 and state in ('running', 'pausing', 'cancelling')
+  for no key update),
+planned as (
+  update evaluations set base_model = $3, targets = $4, planned = $5
+  from held where evaluations.job = held.id returning evaluations.id)
+select (select count(*) from held), (select id from planned)";
+
+/// What an evaluation is about, known when every target is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EvaluationPlan<'a> {
+    /// The base of every target.
+    pub base_model: &'a BaseModelId,
+    /// What is asked.
+    pub targets: &'a [Target],
+    /// Answers in all.
+    pub planned: u64,
+}
+
+/// Records what the evaluation of the leased job is about; its id.
+///
+/// *Errors*: lease lost.
+pub async fn plan_evaluation(
+    storage: &Storage,
+    lease: &Lease,
+    plan: &EvaluationPlan<'_>,
+) -> Result<EvaluationId> {
+    let query = sqlx::query_as::<_, (i64, Option<String>)>(PLAN)
+        .bind(lease.job.as_str())
+        .bind(lease.number)
+        .bind(plan.base_model.as_str())
+        .bind(Json(plan.targets))
+        .bind(i64::try_from(plan.planned).unwrap_or(i64::MAX));
+    match bounded(query.fetch_one(&storage.pool)).await? {
+        (1, Some(id)) => id_of(id),
+        (1, None) => Err(Error::invariant(format!("{} has no evaluation", lease.job))),
+        _ => Err(lease.lost()),
+    }
+}

@@ -1,0 +1,217 @@
+//! The targets of an evaluation: which checkpoints, at which scales, under which addresses.
+
+use std::collections::HashSet;
+
+use super::{Look, missing, refused};
+use crate::domain::evaluation::{EvaluateSpec, Question, Steps, StepsName, Target, TargetSpec};
+use crate::domain::ids::JobId;
+use crate::execution::{EvaluateWork, ModelFiles, Stop, TargetWork};
+use crate::storage::inputs::{self, CheckpointInput, EvaluationPlan, ModelInput, TrainedInput};
+
+impl Look<'_> {
+    pub(super) fn evaluate(&self, spec: EvaluateSpec) -> Result<EvaluateWork, Stop> {
+        let base = self.base_of_targets(&spec)?;
+        let targets = self.targets(&spec.targets, &base)?;
+        let questions = self.selected_questions(&spec)?;
+        let asked: u64 = questions.iter().map(|one| one.paraphrases.len() as u64).sum();
+        let named: Vec<Target> = targets.iter().map(|one| one.target.clone()).collect();
+        let plan = EvaluationPlan {
+            base_model: &base.id,
+            targets: &named,
+            planned: asked * u64::from(spec.samples_per_question) * named.len() as u64,
+        };
+        let lease = &self.control.lease;
+        let evaluation = self.ask(|storage| inputs::plan_evaluation(storage, lease, &plan))?;
+        Ok(EvaluateWork {
+            evaluation,
+            base: self.model_files(base.name, &base.files)?,
+            targets,
+            questions,
+            spec,
+        })
+    }
+
+    /// The one base that the spec and every target's job name.
+    fn base_of_targets(&self, spec: &EvaluateSpec) -> Result<ModelInput, Stop> {
+        let mut references: Vec<String> = spec.base_model.iter().cloned().collect();
+        for job in spec.targets.iter().filter_map(|target| target.job.as_ref()) {
+            references.push(self.trained(job)?.base_model);
+        }
+        let Some((first, others)) = references.split_first() else {
+            let message = "a target {\"base\":true} alone does not say which base; set base_model";
+            return Err(refused("base_model_missing", message));
+        };
+        let base = self.ready_model(first)?;
+        for other in others.iter().filter(|other| *other != first) {
+            let other = self.ready_model(other)?;
+            if other.id != base.id {
+                let (one, two) = (&base.name, &other.name);
+                let message = format!("targets of one evaluation share their base; these have \"{one}\" and \"{two}\"");
+                return Err(refused("targets_of_several_bases", message));
+            }
+        }
+        Ok(base)
+    }
+
+    fn trained(&self, job: &JobId) -> Result<TrainedInput, Stop> {
+        let found = self.ask(|storage| inputs::trained(storage, job))?;
+        found.ok_or_else(|| missing("fine-tune", job.as_str()))
+    }
+
+    fn targets(&self, specs: &[TargetSpec], base: &ModelInput) -> Result<Vec<TargetWork>, Stop> {
+        let mut targets = Vec::new();
+        let mut seen = HashSet::new();
+        for spec in specs {
+            let found = match &spec.job {
+                Some(job) => self.targets_of_job(job, spec, base)?,
+                None => vec![base_target(base)],
+            };
+            targets.extend(found.into_iter().filter(|one| seen.insert(one.target.address.clone())));
+        }
+        Ok(targets)
+    }
+
+    fn targets_of_job(
+        &self,
+        job: &JobId,
+        spec: &TargetSpec,
+        base: &ModelInput,
+    ) -> Result<Vec<TargetWork>, Stop> {
+        let trained = self.trained(job)?;
+        let scales = spec.scales.clone().unwrap_or_else(|| vec![1.0]);
+        let mut targets = Vec::new();
+        for checkpoint in chosen(job, &trained, spec.steps.as_ref())? {
+            let name = format!("{job}:step{}", checkpoint.step);
+            let files = self.model_files(name, &checkpoint.files)?;
+            let one = |scale: &f64| target_of(job, checkpoint, *scale, base, files.clone());
+            targets.extend(scales.iter().map(one));
+        }
+        Ok(targets)
+    }
+
+    fn selected_questions(&self, spec: &EvaluateSpec) -> Result<Vec<Question>, Stop> {
+        let reference = &spec.question_set;
+        let found = self.ask(|storage| inputs::questions(storage, reference))?;
+        let mut questions = found.ok_or_else(|| missing("question set", reference))?;
+        questions.retain(|question| spec.select.keeps(&question.id));
+        if questions.is_empty() {
+            let message = format!("select leaves no question of \"{reference}\"");
+            return Err(refused("no_questions", message));
+        }
+        Ok(questions)
+    }
+}
+
+fn base_target(base: &ModelInput) -> TargetWork {
+    let target = Target {
+        address: base.name.clone(),
+        base_model: base.name.clone(),
+        job: None,
+        step: None,
+        adapter: None,
+        scale: None,
+    };
+    TargetWork { target, weights: None }
+}
+
+fn target_of(
+    job: &JobId,
+    checkpoint: &CheckpointInput,
+    scale: f64,
+    base: &ModelInput,
+    files: ModelFiles,
+) -> TargetWork {
+    let target = Target {
+        address: address(&base.name, job, checkpoint.step, scale),
+        base_model: base.name.clone(),
+        job: Some(job.clone()),
+        step: Some(checkpoint.step),
+        adapter: None,
+        scale: Some(scale),
+    };
+    TargetWork {
+        target,
+        weights: Some((checkpoint.kind, files)),
+    }
+}
+
+/// `base@job_…:step120*0.5`, without the scale where it is 1.
+fn address(base: &str, job: &JobId, step: u64, scale: f64) -> String {
+    match scale {
+        1.0 => format!("{base}@{job}:step{step}"),
+        scale => format!("{base}@{job}:step{step}*{scale}"),
+    }
+}
+
+/// The checkpoints that `steps` asks for, in the order in which it asks.
+fn chosen<'a>(
+    job: &JobId,
+    trained: &'a TrainedInput,
+    steps: Option<&Steps>,
+) -> Result<Vec<&'a CheckpointInput>, Stop> {
+    let kept = &trained.checkpoints;
+    let Some(last) = kept.last() else {
+        let message = format!("{job} keeps no checkpoint");
+        return Err(refused("checkpoint_missing", message));
+    };
+    match steps {
+        None | Some(Steps::Named(StepsName::Final)) => Ok(vec![last]),
+        Some(Steps::Named(StepsName::All)) => Ok(kept.iter().collect()),
+        Some(Steps::Listed(steps)) => {
+            let at = |step: &u64| kept.iter().find(|one| one.step == *step);
+            let found = steps.iter().map(|step| at(step).ok_or_else(|| not_kept(job, *step, trained)));
+            found.collect()
+        }
+    }
+}
+
+fn not_kept(job: &JobId, step: u64, trained: &TrainedInput) -> Stop {
+    let kept: Vec<String> = trained.checkpoints.iter().map(|one| one.step.to_string()).collect();
+    let kept = kept.join(", ");
+    let message = format!("{job} keeps no checkpoint of step {step}; it keeps {kept}");
+    refused("checkpoint_missing", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::job::JobState;
+
+    fn job() -> JobId {
+        JobId::from_uuid(uuid::Uuid::from_u128(7))
+    }
+
+    fn trained(steps: &[u64]) -> TrainedInput {
+        let checkpoint = |step: &u64| CheckpointInput {
+            step: *step,
+            kind: crate::domain::assets::WeightsKind::Lora,
+            files: Vec::new(),
+        };
+        TrainedInput {
+            state: JobState::Succeeded,
+            base_model: "toy".into(),
+            checkpoints: steps.iter().map(checkpoint).collect(),
+        }
+    }
+
+    #[test]
+    fn an_address_names_the_scale_only_where_it_is_not_one() {
+        let job = job();
+        assert_eq!(address("toy", &job, 120, 1.0), format!("toy@{job}:step120"));
+        assert_eq!(address("toy", &job, 120, 0.5), format!("toy@{job}:step120*0.5"));
+        assert_eq!(address("toy", &job, 5, 20.0), format!("toy@{job}:step5*20"));
+    }
+
+    #[test]
+    fn steps_choose_all_the_last_or_those_listed_and_a_missing_one_is_named() {
+        let (job, kept) = (job(), trained(&[5, 10, 20]));
+        let steps = |steps: Option<&Steps>| -> Vec<u64> {
+            chosen(&job, &kept, steps).unwrap().iter().map(|one| one.step).collect()
+        };
+        assert_eq!(steps(None), [20]);
+        assert_eq!(steps(Some(&Steps::Named(StepsName::All))), [5, 10, 20]);
+        assert_eq!(steps(Some(&Steps::Listed(vec![10, 5]))), [10, 5]);
+        let error = chosen(&job, &kept, Some(&Steps::Listed(vec![7]))).unwrap_err();
+        assert!(error.to_string().ends_with("step 7; it keeps 5, 10, 20"), "{error}");
+    }
+}

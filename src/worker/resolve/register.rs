@@ -1,0 +1,121 @@
+//! What a base model is made from.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Look, missing, refused};
+use crate::domain::assets::WeightsKind;
+use crate::domain::ids::JobId;
+use crate::domain::job::RegisterSpec;
+use crate::execution::{RandomSource, RegisterSource, RegisterWork, Stop};
+use crate::storage::inputs::{self, ModelInput};
+
+/// `source` as it was posted and stored; exactly one field is there.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Source {
+    path: Option<std::path::PathBuf>,
+    random: Option<Random>,
+    job: Option<JobId>,
+}
+
+#[derive(Deserialize)]
+struct Random {
+    config: Value,
+    tokenizer: Tokenizer,
+    #[serde(default)]
+    init: Init,
+    #[serde(default)]
+    seed: u64,
+}
+
+#[derive(Deserialize)]
+struct Tokenizer {
+    json: Option<Value>,
+    config: Option<Value>,
+    base_model: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct Init {
+    std: f64,
+    scale_residual: bool,
+}
+
+impl Default for Init {
+    fn default() -> Self {
+        Self {
+            std: 0.02,
+            scale_residual: false,
+        }
+    }
+}
+
+impl Look<'_> {
+    pub(super) fn register(&self, spec: RegisterSpec) -> Result<RegisterWork, Stop> {
+        let source: Source = serde_json::from_value(spec.source)
+            .map_err(|error| refused("source", format!("source: {error}")))?;
+        let source = match source {
+            Source { path: Some(path), .. } => RegisterSource::Path(path),
+            Source { random: Some(random), .. } => RegisterSource::Random(self.random(random)?.into()),
+            Source { job: Some(job), .. } => self.checkpoint_source(&job)?,
+            _ => return Err(refused("source", "source has neither path, random nor job")),
+        };
+        Ok(RegisterWork {
+            base_model: spec.base_model,
+            source,
+        })
+    }
+
+    fn random(&self, random: Random) -> Result<RandomSource, Stop> {
+        let (tokenizer, tokenizer_config) = match random.tokenizer {
+            Tokenizer { base_model: Some(model), .. } => self.tokenizer_of(&model)?,
+            Tokenizer { json: Some(json), config, .. } => (json, config.unwrap_or_else(empty)),
+            _ => return Err(refused("source", "source.random.tokenizer has neither json nor base_model")),
+        };
+        Ok(RandomSource {
+            config: random.config,
+            tokenizer,
+            tokenizer_config,
+            std: random.init.std,
+            scale_residual: random.init.scale_residual,
+            seed: random.seed,
+        })
+    }
+
+    fn tokenizer_of(&self, reference: &str) -> Result<(Value, Value), Stop> {
+        let model = self.ready_model(reference)?;
+        let tokenizer = self.json_file(&model, "tokenizer.json")?;
+        let config = self.json_file(&model, "tokenizer_config.json")?;
+        let tokenizer = tokenizer.ok_or_else(|| missing("tokenizer.json of base model", reference))?;
+        Ok((tokenizer, config.unwrap_or_else(empty)))
+    }
+
+    fn json_file(&self, model: &ModelInput, name: &str) -> Result<Option<Value>, Stop> {
+        let Some(entry) = model.files.iter().find(|entry| entry.name == name) else {
+            return Ok(None);
+        };
+        let bytes = std::fs::read(self.file(entry)?.path)
+            .map_err(|error| super::unreadable(name, &error))?;
+        let value = serde_json::from_slice(&bytes);
+        value.map_err(|error| refused("source", format!("{name} of \"{}\": {error}", model.name)))
+    }
+
+    fn checkpoint_source(&self, job: &JobId) -> Result<RegisterSource, Stop> {
+        let found = self.ask(|storage| inputs::trained(storage, job))?;
+        let found = found.ok_or_else(|| missing("fine-tune", job.as_str()))?;
+        let last = found.checkpoints.last();
+        match last.filter(|last| last.kind == WeightsKind::Full) {
+            Some(last) => Ok(RegisterSource::Checkpoint(self.model_files(job.to_string(), &last.files)?)),
+            None => {
+                let message = format!("{job} keeps no full weights; name a fine-tune with \"method\":{{\"type\":\"full\"}}");
+                Err(refused("source", message))
+            }
+        }
+    }
+}
+
+fn empty() -> Value {
+    Value::Object(serde_json::Map::new())
+}

@@ -102,9 +102,7 @@ async fn record_failure(shared: &Shared, claim: &Claim, failure: &Failure) -> St
     };
     let delay = shared.config.retry.delay_after(claim.failures + 1);
     match delay.filter(|_| failure.retryable) {
-        Some(delay) => {
-            queue::requeue_failed(&shared.storage, &claim.lease, &error, delay).await
-        }
+        Some(delay) => queue::requeue_failed(&shared.storage, &claim.lease, &error, delay).await,
         None => queue::finish_failed(&shared.storage, &claim.lease, &error).await,
     }
 }

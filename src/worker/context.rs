@@ -170,7 +170,10 @@ fn take(broken: &Mutex<Option<Error>>) -> Option<Error> {
 /// Whether a file is gone or not what it was, as against a disk that cannot be read just now.
 pub(super) fn is_damage(error: &io::Error) -> bool {
     use io::ErrorKind as K;
-    matches!(error.kind(), K::NotFound | K::InvalidData | K::UnexpectedEof)
+    matches!(
+        error.kind(),
+        K::NotFound | K::InvalidData | K::UnexpectedEof
+    )
 }
 
 pub(super) fn unreadable(name: &str, error: &io::Error) -> Failure {
@@ -178,7 +181,9 @@ pub(super) fn unreadable(name: &str, error: &io::Error) -> Failure {
     Failure {
         class: ErrorClass::Internal,
         code: "file_unreadable",
-        message: format!("the stored file {name} cannot be read just now; the server's log says why"),
+        message: format!(
+            "the stored file {name} cannot be read just now; the server's log says why"
+        ),
         retryable: true,
     }
 }
@@ -191,7 +196,11 @@ pub(super) fn stop_of(error: Error) -> Stop {
         error if error.is_outage() => Interrupted::LeaseLost.into(),
         error => {
             tracing::error!(%error, "an attempt's records could not be written");
-            fault("records", "what the attempt found could not be recorded; the server's log says why").into()
+            fault(
+                "records",
+                "what the attempt found could not be recorded; the server's log says why",
+            )
+            .into()
         }
     }
 }

@@ -86,7 +86,8 @@ impl Control {
 
     /// The lease was renewed.
     pub fn trust_until(&self, seconds: f64) {
-        self.trusted_until.store(seconds.to_bits(), Ordering::Release);
+        self.trusted_until
+            .store(seconds.to_bits(), Ordering::Release);
         self.renewed.notify_all();
     }
 

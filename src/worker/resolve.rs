@@ -34,7 +34,8 @@ pub(super) fn work_of(shared: &Shared, claim: &Claim, control: &Control) -> Resu
 fn spec_of(claim: &Claim) -> Result<JobSpec, Stop> {
     requests::read_stored(claim.spec.clone()).map_err(|error| {
         tracing::error!(job = %claim.lease.job, %error, "a stored spec cannot be read");
-        let message = "this version of the server cannot read the job's stored spec; submit it again";
+        let message =
+            "this version of the server cannot read the job's stored spec; submit it again";
         fault("stored_spec", message).into()
     })
 }
@@ -94,7 +95,11 @@ impl Look<'_> {
             files.push(self.file(entry)?);
         }
         let identity = identity_of(entries);
-        Ok(ModelFiles { identity, name, files })
+        Ok(ModelFiles {
+            identity,
+            name,
+            files,
+        })
     }
 
     fn file(&self, entry: &FileEntry) -> Result<LocalFile, Stop> {
@@ -121,12 +126,18 @@ fn identity_of(entries: &[FileEntry]) -> String {
         .map(|entry| (entry.name.as_str(), entry.sha256.as_str()))
         .collect();
     files.sort_unstable();
-    let files: Vec<Value> = files.iter().map(|(name, hash)| json!([name, hash])).collect();
+    let files: Vec<Value> = files
+        .iter()
+        .map(|(name, hash)| json!([name, hash]))
+        .collect();
     canonical::hash(&Value::Array(files))
 }
 
 fn missing(kind: &str, reference: &str) -> Stop {
-    refused("missing_input", format!("{kind} \"{reference}\" does not exist"))
+    refused(
+        "missing_input",
+        format!("{kind} \"{reference}\" does not exist"),
+    )
 }
 
 fn refused(code: &'static str, message: impl Into<String>) -> Stop {

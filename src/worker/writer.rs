@@ -70,7 +70,12 @@ impl Writer {
             Commit::Model(facts) => {
                 patiently(&self.control, || reports::model(storage, lease, facts)).await?;
             }
-            Commit::Checkpoint { step, kind, files, state } => {
+            Commit::Checkpoint {
+                step,
+                kind,
+                files,
+                state,
+            } => {
                 let id = CheckpointId::from_uuid(Uuid::now_v7());
                 let (files, state) = (entries(files), entries(state));
                 let new = NewCheckpoint {

@@ -13,7 +13,10 @@ impl Look<'_> {
         let base = self.base_of_targets(&spec)?;
         let targets = self.targets(&spec.targets, &base)?;
         let questions = self.selected_questions(&spec)?;
-        let asked: u64 = questions.iter().map(|one| one.paraphrases.len() as u64).sum();
+        let asked: u64 = questions
+            .iter()
+            .map(|one| one.paraphrases.len() as u64)
+            .sum();
         let named: Vec<Target> = targets.iter().map(|one| one.target.clone()).collect();
         let plan = EvaluationPlan {
             base_model: &base.id,
@@ -46,7 +49,9 @@ impl Look<'_> {
             let other = self.ready_model(other)?;
             if other.id != base.id {
                 let (one, two) = (&base.name, &other.name);
-                let message = format!("targets of one evaluation share their base; these have \"{one}\" and \"{two}\"");
+                let message = format!(
+                    "targets of one evaluation share their base; these have \"{one}\" and \"{two}\""
+                );
                 return Err(refused("targets_of_several_bases", message));
             }
         }
@@ -66,7 +71,11 @@ impl Look<'_> {
                 Some(job) => self.targets_of_job(job, spec, base)?,
                 None => vec![base_target(base)],
             };
-            targets.extend(found.into_iter().filter(|one| seen.insert(one.target.address.clone())));
+            targets.extend(
+                found
+                    .into_iter()
+                    .filter(|one| seen.insert(one.target.address.clone())),
+            );
         }
         Ok(targets)
     }
@@ -111,7 +120,10 @@ fn base_target(base: &ModelInput) -> TargetWork {
         adapter: None,
         scale: None,
     };
-    TargetWork { target, weights: None }
+    TargetWork {
+        target,
+        weights: None,
+    }
 }
 
 fn target_of(
@@ -159,14 +171,20 @@ fn chosen<'a>(
         Some(Steps::Named(StepsName::All)) => Ok(kept.iter().collect()),
         Some(Steps::Listed(steps)) => {
             let at = |step: &u64| kept.iter().find(|one| one.step == *step);
-            let found = steps.iter().map(|step| at(step).ok_or_else(|| not_kept(job, *step, trained)));
+            let found = steps
+                .iter()
+                .map(|step| at(step).ok_or_else(|| not_kept(job, *step, trained)));
             found.collect()
         }
     }
 }
 
 fn not_kept(job: &JobId, step: u64, trained: &TrainedInput) -> Stop {
-    let kept: Vec<String> = trained.checkpoints.iter().map(|one| one.step.to_string()).collect();
+    let kept: Vec<String> = trained
+        .checkpoints
+        .iter()
+        .map(|one| one.step.to_string())
+        .collect();
     let kept = kept.join(", ");
     let message = format!("{job} keeps no checkpoint of step {step}; it keeps {kept}");
     refused("checkpoint_missing", message)
@@ -198,7 +216,10 @@ mod tests {
     fn an_address_names_the_scale_only_where_it_is_not_one() {
         let job = job();
         assert_eq!(address("toy", &job, 120, 1.0), format!("toy@{job}:step120"));
-        assert_eq!(address("toy", &job, 120, 0.5), format!("toy@{job}:step120*0.5"));
+        assert_eq!(
+            address("toy", &job, 120, 0.5),
+            format!("toy@{job}:step120*0.5")
+        );
         assert_eq!(address("toy", &job, 5, 20.0), format!("toy@{job}:step5*20"));
     }
 
@@ -206,12 +227,19 @@ mod tests {
     fn steps_choose_all_the_last_or_those_listed_and_a_missing_one_is_named() {
         let (job, kept) = (job(), trained(&[5, 10, 20]));
         let steps = |steps: Option<&Steps>| -> Vec<u64> {
-            chosen(&job, &kept, steps).unwrap().iter().map(|one| one.step).collect()
+            chosen(&job, &kept, steps)
+                .unwrap()
+                .iter()
+                .map(|one| one.step)
+                .collect()
         };
         assert_eq!(steps(None), [20]);
         assert_eq!(steps(Some(&Steps::Named(StepsName::All))), [5, 10, 20]);
         assert_eq!(steps(Some(&Steps::Listed(vec![10, 5]))), [10, 5]);
         let error = chosen(&job, &kept, Some(&Steps::Listed(vec![7]))).unwrap_err();
-        assert!(error.to_string().ends_with("step 7; it keeps 5, 10, 20"), "{error}");
+        assert!(
+            error.to_string().ends_with("step 7; it keeps 5, 10, 20"),
+            "{error}"
+        );
     }
 }

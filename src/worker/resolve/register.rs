@@ -57,8 +57,13 @@ impl Look<'_> {
         let source: Source = serde_json::from_value(spec.source)
             .map_err(|error| refused("source", format!("source: {error}")))?;
         let source = match source {
-            Source { path: Some(path), .. } => RegisterSource::Path(path),
-            Source { random: Some(random), .. } => RegisterSource::Random(self.random(random)?.into()),
+            Source {
+                path: Some(path), ..
+            } => RegisterSource::Path(path),
+            Source {
+                random: Some(random),
+                ..
+            } => RegisterSource::Random(self.random(random)?.into()),
             Source { job: Some(job), .. } => self.checkpoint_source(&job)?,
             _ => return Err(refused("source", "source has neither path, random nor job")),
         };
@@ -70,9 +75,21 @@ impl Look<'_> {
 
     fn random(&self, random: Random) -> Result<RandomSource, Stop> {
         let (tokenizer, tokenizer_config) = match random.tokenizer {
-            Tokenizer { base_model: Some(model), .. } => self.tokenizer_of(&model)?,
-            Tokenizer { json: Some(json), config, .. } => (json, config.unwrap_or_else(empty)),
-            _ => return Err(refused("source", "source.random.tokenizer has neither json nor base_model")),
+            Tokenizer {
+                base_model: Some(model),
+                ..
+            } => self.tokenizer_of(&model)?,
+            Tokenizer {
+                json: Some(json),
+                config,
+                ..
+            } => (json, config.unwrap_or_else(empty)),
+            _ => {
+                return Err(refused(
+                    "source",
+                    "source.random.tokenizer has neither json nor base_model",
+                ));
+            }
         };
         Ok(RandomSource {
             config: random.config,
@@ -88,7 +105,8 @@ impl Look<'_> {
         let model = self.ready_model(reference)?;
         let tokenizer = self.json_file(&model, "tokenizer.json")?;
         let config = self.json_file(&model, "tokenizer_config.json")?;
-        let tokenizer = tokenizer.ok_or_else(|| missing("tokenizer.json of base model", reference))?;
+        let tokenizer =
+            tokenizer.ok_or_else(|| missing("tokenizer.json of base model", reference))?;
         Ok((tokenizer, config.unwrap_or_else(empty)))
     }
 
@@ -107,9 +125,13 @@ impl Look<'_> {
         let found = found.ok_or_else(|| missing("fine-tune", job.as_str()))?;
         let last = found.checkpoints.last();
         match last.filter(|last| last.kind == WeightsKind::Full) {
-            Some(last) => Ok(RegisterSource::Checkpoint(self.model_files(job.to_string(), &last.files)?)),
+            Some(last) => Ok(RegisterSource::Checkpoint(
+                self.model_files(job.to_string(), &last.files)?,
+            )),
             None => {
-                let message = format!("{job} keeps no full weights; name a fine-tune with \"method\":{{\"type\":\"full\"}}");
+                let message = format!(
+                    "{job} keeps no full weights; name a fine-tune with \"method\":{{\"type\":\"full\"}}"
+                );
                 Err(refused("source", message))
             }
         }

@@ -50,7 +50,7 @@ pub struct Storage {
     /// Every connection of the process but the heartbeat's.
     pub(crate) pool: PgPool,
     /// Says within this process that there may be work or a cancel; shared by every clone.
-    hints: Hints,
+    pub(crate) hints: Hints,
     options: PgConnectOptions,
 }
 

@@ -24,8 +24,6 @@ pub use cancel::request_cancel;
 pub use ending::{
     finish_cancelled, finish_drained, finish_failed, finish_succeeded, requeue_failed,
 };
-#[allow(unused_imports)] // for the insertion of jobs
-pub(crate) use family::lock_parents;
 pub use family::settle_blocked;
 pub use sweep::{Swept, sweep};
 

@@ -3,7 +3,6 @@
 use sqlx::PgConnection;
 
 use super::Result;
-use crate::domain::ids::JobId;
 use crate::storage::{CALL_LIMIT, Storage, bounded, within};
 
 const RESULT: &str = "-- queue::store_result
@@ -81,19 +80,6 @@ async fn settle_children(connection: &mut PgConnection, parent: &str) -> Result<
             .await?;
     }
     Ok(())
-}
-
-const LOCK_PARENTS: &str = "-- queue::lock_parents
-select id, state from jobs where id = any($1) order by id for share";
-
-/// The states of `parents`, which cannot end before the caller's transaction does.
-pub(crate) async fn lock_parents(
-    connection: &mut PgConnection,
-    parents: &[JobId],
-) -> Result<Vec<(String, String)>> {
-    let ids: Vec<&str> = parents.iter().map(JobId::as_str).collect();
-    let query = sqlx::query_as::<_, (String, String)>(LOCK_PARENTS).bind(ids);
-    Ok(query.fetch_all(connection).await?)
 }
 
 const FORGOTTEN: &str = "-- queue::forgotten_parents

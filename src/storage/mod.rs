@@ -6,9 +6,9 @@
 pub mod embedded;
 pub mod events;
 pub mod hints;
+pub mod inputs;
 pub mod jobs;
 pub mod metrics;
-pub mod inputs;
 pub mod postgres;
 pub mod queue;
 pub mod registry;

@@ -24,6 +24,12 @@ unsafe extern "C" {
         decay: f64,
         epsilon: f64,
     ) -> c_int;
+    fn vivarium_linear(
+        x: *mut C_tensor,
+        weight: *mut C_tensor,
+        bias: *mut C_tensor,
+        result: *mut *mut C_tensor,
+    ) -> c_int;
 }
 
 fn check(code: c_int) -> Result<()> {
@@ -86,4 +92,24 @@ pub fn adamw(
             settings.epsilon,
         )
     })
+}
+
+/// x · weightᵀ + bias with a graph, by kernels that are up to twice as fast as libtorch's default ones on a CPU.
+///
+/// *Shapes* x [N, in], weight [out, in], bias [out] → [N, out], all float32 on the CPU.
+pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let bias = bias.map_or(std::ptr::null_mut(), |bias| bias.as_ptr().cast_mut());
+    let mut result = std::ptr::null_mut();
+    // SAFETY: the inputs are live `at::Tensor`s for the length of the call, `bias` may be null, the shim keeps counted
+    // references of its own, writes `result` only when it succeeds, and catches every exception.
+    check(unsafe {
+        vivarium_linear(
+            x.as_ptr().cast_mut(),
+            weight.as_ptr().cast_mut(),
+            bias,
+            &mut result,
+        )
+    })?;
+    // SAFETY: the call succeeded, so `result` is a new `at::Tensor` that belongs to nobody else.
+    Ok(unsafe { Tensor::from_ptr(result) })
 }

@@ -113,7 +113,7 @@ impl Model {
             .head
             .as_ref()
             .unwrap_or(&self.weights.embedding);
-        Ok(rows.f_linear(head, None::<&Tensor>)?)
+        projection::linear(rows, head, None)
     }
 }
 

@@ -6,7 +6,7 @@
 use tch::{Kind, Tensor};
 
 use crate::domain::finetune::Projection;
-use crate::engine::Result;
+use crate::engine::{Result, shim};
 
 /// A linear map with frozen or trained weights.
 pub struct Linear {
@@ -95,14 +95,18 @@ impl Linear {
     ///
     /// *Shapes* x `[N, in]` → `[N, out]`
     pub fn forward(&self, x: &Tensor, delta: &Delta) -> Result<Tensor> {
-        let base = x.f_linear(&self.weight, self.bias.as_ref())?;
+        let base = linear(x, &self.weight, self.bias.as_ref())?;
         delta.add(base, x)
     }
 
-    /// residual + W·x + bias + delta, the sum made inside the matrix product.
+    /// residual + W·x + bias + delta, the sum made inside the matrix product where its kernel can.
     ///
     /// *Shapes* residual `[N, out]`, x `[N, in]` → `[N, out]`
     pub fn forward_onto(&self, residual: &Tensor, x: &Tensor, delta: &Delta) -> Result<Tensor> {
+        if is_training(x, &self.weight)? {
+            let sum = residual.f_add(&linear(x, &self.weight, self.bias.as_ref())?)?;
+            return delta.add(sum, x);
+        }
         let sum = residual.f_addmm(x, &self.weight.f_transpose(0, 1)?)?;
         let sum = match &self.bias {
             Some(bias) => sum.f_add(bias)?,
@@ -116,6 +120,27 @@ impl Linear {
         out.push(&self.weight);
         out.extend(&self.bias);
     }
+}
+
+/// x · weightᵀ + bias, in training by kernels that are faster there.
+///
+/// *Shapes* x [N, in], weight [out, in], bias [out] → [N, out]
+pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    if is_training(x, weight)? {
+        return shim::linear(x, weight, bias);
+    }
+    Ok(x.f_linear(weight, bias)?)
+}
+
+/// Whether a product has a gradient to make, on a CPU and in float32.
+///
+/// Generation has none and keeps to libtorch's own kernels, for which it is tested that no row depends on another.
+fn is_training(x: &Tensor, weight: &Tensor) -> Result<bool> {
+    let learns = x.requires_grad() || weight.requires_grad();
+    Ok(learns
+        && x.device() == tch::Device::Cpu
+        && x.f_kind()? == Kind::Float
+        && weight.f_kind()? == Kind::Float)
 }
 
 impl Delta {
@@ -138,7 +163,7 @@ impl Shared {
             Some(dropout) => dropout.apply(&input)?,
             None => input,
         };
-        let middle = input.f_linear(&self.a, None::<&Tensor>)?;
+        let middle = linear(&input, &self.a, None)?;
         let middle = middle.f_mul_scalar(self.scaling)?;
         let up = self.b.f_transpose(0, 1)?;
         if kind == Kind::Float {

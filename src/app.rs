@@ -5,6 +5,7 @@ mod listener;
 mod settings;
 mod signals;
 mod stalls;
+mod work;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,8 +20,10 @@ use crate::config::Config;
 use crate::domain::time::SystemClock;
 use crate::storage::embedded::{self, Managed, Wanted};
 use crate::storage::{self, Storage};
+use crate::worker::WorkerHandle;
 
 pub use settings::{api_settings, storage_limits};
+pub use work::worker_config;
 
 /// Time for answers under way once the worker has drained.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
@@ -34,6 +37,12 @@ pub enum Error {
     /// The database.
     #[error("{0}; check database.url")]
     Storage(#[from] storage::Error),
+    /// The configured GPU.
+    #[error("worker.device: {cause}")]
+    Device {
+        /// What is there instead.
+        cause: String,
+    },
     /// A file or a socket.
     #[error("cannot {what}: {source}")]
     Io {
@@ -55,6 +64,7 @@ pub struct Server {
     pub address: SocketAddr,
     state: ApiState,
     http: tokio::task::JoinHandle<()>,
+    worker: Option<WorkerHandle>,
     managed: Option<Managed>,
     drain: Duration,
 }
@@ -66,6 +76,7 @@ impl Server {
         let listener = bind(config).await?;
         let (managed, storage) = database(config).await?;
         let state = api_state(config, storage)?;
+        let worker = work::start(config, &state)?;
         let address = listener
             .local_addr()
             .map_err(failed("read the address listened on"))?;
@@ -81,6 +92,7 @@ impl Server {
             address,
             state,
             http,
+            worker,
             managed,
             drain: config.server.drain,
         })
@@ -90,7 +102,11 @@ impl Server {
     pub async fn stop(self) -> Result<(), Error> {
         self.state.readiness.drain();
         tracing::info!(drain_seconds = self.drain.as_secs(), "stopping");
-        // The worker stops claiming and drains here, within self.drain.
+        if let Some(worker) = self.worker
+            && !worker.drain(self.drain).await
+        {
+            tracing::warn!("attempts were cut off; their jobs go on from their last state when the leases run out");
+        }
         self.state.closing.cancel();
         if tokio::time::timeout(LAST_ANSWERS + Duration::from_secs(1), self.http)
             .await

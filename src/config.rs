@@ -181,8 +181,8 @@ pub struct Limits {
     pub upload_bytes: u64,
     /// Longest page.
     pub page_items: u32,
-    /// Crashes in a row that fail a job.
-    pub crashes_without_progress: u32,
+    /// Failed attempts that fail a job.
+    pub attempts: u32,
 }
 
 /// Base models.
@@ -275,11 +275,7 @@ impl Config {
             ("limits.queued_jobs", limits.queued_jobs.into(), 1),
             ("limits.upload_bytes", limits.upload_bytes, 1024),
             ("limits.page_items", limits.page_items.into(), 1),
-            (
-                "limits.crashes_without_progress",
-                limits.crashes_without_progress.into(),
-                1,
-            ),
+            ("limits.attempts", limits.attempts.into(), 1),
         ];
         let short = least.into_iter().filter(|(_, value, least)| value < least);
         short

@@ -36,6 +36,8 @@ fn prepare() -> std::io::Result<()> {
         .filter(|(name, _)| std::env::var_os(name).is_none());
     let missing: Vec<_> = missing.copied().collect();
     if missing.is_empty() {
+        // Before the first question for a device, whose answer is kept for good.
+        vivarium::engine::device::open_cuda();
         return Ok(());
     }
     let mut arguments = std::env::args_os();

@@ -14,6 +14,8 @@ pub fn start(log: &Log) {
     // Libraries talk about their connections at every level; they are heard from warnings on.
     let ours = tracing_subscriber::filter::Targets::new()
         .with_default(level.min(LevelFilter::WARN))
+        // Looks for a password file in a home that may be another user's, and says so at each connection.
+        .with_target("sqlx_postgres::options::pgpass", LevelFilter::OFF)
         .with_target("vivarium", level);
     let colours = std::io::stderr().is_terminal();
     let registry = tracing_subscriber::registry();

@@ -15,6 +15,8 @@ pub struct Binaries {
     pub folder: PathBuf,
     /// Major version.
     pub major: u32,
+    /// The version as the program prints it.
+    pub version: String,
 }
 
 impl Binaries {
@@ -53,8 +55,9 @@ impl Binaries {
             .arg("--version")
             .output()
             .ok()?;
-        let major = major_of(&String::from_utf8_lossy(&output.stdout))?;
-        Some(Self { folder, major })
+        let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let major = major_of(&version)?;
+        Some(Self { folder, major, version })
     }
 
     /// One of the programs.
@@ -73,7 +76,7 @@ impl Binaries {
         let name = format!(
             "postgres-{}-{}",
             self.major,
-            digest(&[prefix.as_os_str().as_encoded_bytes()])
+            digest(&[prefix.as_os_str().as_encoded_bytes(), self.version.as_bytes()])
         );
         let copy = Path::new(SHARED).join(name);
         account.require_reach(&copy)?;
@@ -81,10 +84,7 @@ impl Binaries {
             copy_install(prefix, &copy)?;
         }
         let folder = inside(&copy, prefix).join("bin");
-        Ok(Self {
-            folder,
-            major: self.major,
-        })
+        Ok(Self { folder, ..self })
     }
 }
 

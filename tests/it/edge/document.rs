@@ -40,6 +40,14 @@ fn the_defaults_of_the_parts_are_those_of_config_toml() {
     let config = config::load(None, &[]).unwrap().config;
     assert_eq!(app::api_settings(&config), api::Settings::default());
     assert_eq!(app::storage_limits(&config), storage::Limits::default());
+    let settings = vivarium::execution::Settings {
+        device: "cpu".into(),
+        threads_per_attempt: 1,
+        decode_slots: 32,
+    };
+    let worker = app::worker_config(&config, settings.clone());
+    let design = vivarium::worker::WorkerConfig::new(worker.name.clone(), worker.slots, settings);
+    assert_eq!(format!("{worker:?}"), format!("{design:?}"));
 }
 
 #[test]

@@ -1,0 +1,65 @@
+//! What runs jobs, put together: the device that is there, a name for this process, the worker with its recipes.
+
+use std::sync::Arc;
+
+use super::Error;
+use crate::api::ApiState;
+use crate::config::{self, Config};
+use crate::domain::scheduling::RetryPolicy;
+use crate::engine::device::Device;
+use crate::execution::Settings;
+use crate::recipes::Recipes;
+use crate::worker::{self, WorkerConfig, WorkerHandle};
+
+/// The worker of this process; none when it has no slots.
+pub(super) fn start(config: &Config, state: &ApiState) -> Result<Option<WorkerHandle>, Error> {
+    if config.worker.slots == 0 {
+        tracing::info!("worker.slots is 0: requests are answered, no job runs here");
+        return Ok(None);
+    }
+    let settings = settings(&config.worker)?;
+    tracing::info!(device = settings.device, slots = config.worker.slots, "jobs run here");
+    let handle = worker::start(
+        worker_config(config, settings),
+        state.storage.clone(),
+        Arc::new(Recipes::default()),
+        state.files.clone(),
+        state.clock.clone(),
+    );
+    handle.map(Some).map_err(super::failed("start the heartbeat's thread"))
+}
+
+/// Intervals and bounds of the worker, with a name that no other process has.
+pub fn worker_config(config: &Config, settings: Settings) -> WorkerConfig {
+    let worker = &config.worker;
+    WorkerConfig {
+        lease: worker.lease,
+        heartbeat: worker.heartbeat,
+        poll: worker.poll,
+        sweep: worker.sweep,
+        retry: RetryPolicy { attempts: config.limits.attempts, ..RetryPolicy::default() },
+        ..WorkerConfig::new(name(), worker.slots, settings)
+    }
+}
+
+fn name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let unique = uuid::Uuid::new_v4().simple().to_string();
+    format!("{}-{}-{}", host.trim(), std::process::id(), &unique[..8])
+}
+
+/// What recipes obey; a GPU that is named must be there, one that is merely allowed need not.
+fn settings(worker: &config::Worker) -> Result<Settings, Error> {
+    let device = match worker.device {
+        config::Device::Cpu => Device::Cpu,
+        config::Device::Auto => Device::Cuda(0).available().unwrap_or(Device::Cpu),
+        config::Device::Cuda(number) => Device::Cuda(number)
+            .available()
+            .map_err(|error| Error::Device { cause: error.to_string() })?,
+    };
+    Ok(Settings {
+        device: device.to_string(),
+        threads_per_attempt: worker.threads_per_attempt,
+        decode_slots: worker.decode_slots,
+    })
+}

@@ -105,7 +105,9 @@ impl Server {
         if let Some(worker) = self.worker
             && !worker.drain(self.drain).await
         {
-            tracing::warn!("attempts were cut off; their jobs go on from their last state when the leases run out");
+            tracing::warn!(
+                "attempts were cut off; their jobs go on from their last state when the leases run out"
+            );
         }
         self.state.closing.cancel();
         if tokio::time::timeout(LAST_ANSWERS + Duration::from_secs(1), self.http)

@@ -18,7 +18,11 @@ pub(super) fn start(config: &Config, state: &ApiState) -> Result<Option<WorkerHa
         return Ok(None);
     }
     let settings = settings(&config.worker)?;
-    tracing::info!(device = settings.device, slots = config.worker.slots, "jobs run here");
+    tracing::info!(
+        device = settings.device,
+        slots = config.worker.slots,
+        "jobs run here"
+    );
     let handle = worker::start(
         worker_config(config, settings),
         state.storage.clone(),
@@ -26,7 +30,9 @@ pub(super) fn start(config: &Config, state: &ApiState) -> Result<Option<WorkerHa
         state.files.clone(),
         state.clock.clone(),
     );
-    handle.map(Some).map_err(super::failed("start the heartbeat's thread"))
+    handle
+        .map(Some)
+        .map_err(super::failed("start the heartbeat's thread"))
 }
 
 /// Intervals and bounds of the worker, with a name that no other process has.
@@ -37,7 +43,10 @@ pub fn worker_config(config: &Config, settings: Settings) -> WorkerConfig {
         heartbeat: worker.heartbeat,
         poll: worker.poll,
         sweep: worker.sweep,
-        retry: RetryPolicy { attempts: config.limits.attempts, ..RetryPolicy::default() },
+        retry: RetryPolicy {
+            attempts: config.limits.attempts,
+            ..RetryPolicy::default()
+        },
         ..WorkerConfig::new(name(), worker.slots, settings)
     }
 }
@@ -53,9 +62,13 @@ fn settings(worker: &config::Worker) -> Result<Settings, Error> {
     let device = match worker.device {
         config::Device::Cpu => Device::Cpu,
         config::Device::Auto => Device::Cuda(0).available().unwrap_or(Device::Cpu),
-        config::Device::Cuda(number) => Device::Cuda(number)
-            .available()
-            .map_err(|error| Error::Device { cause: error.to_string() })?,
+        config::Device::Cuda(number) => {
+            Device::Cuda(number)
+                .available()
+                .map_err(|error| Error::Device {
+                    cause: error.to_string(),
+                })?
+        }
     };
     Ok(Settings {
         device: device.to_string(),

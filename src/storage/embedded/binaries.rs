@@ -57,7 +57,11 @@ impl Binaries {
             .ok()?;
         let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         let major = major_of(&version)?;
-        Some(Self { folder, major, version })
+        Some(Self {
+            folder,
+            major,
+            version,
+        })
     }
 
     /// One of the programs.
@@ -76,7 +80,10 @@ impl Binaries {
         let name = format!(
             "postgres-{}-{}",
             self.major,
-            digest(&[prefix.as_os_str().as_encoded_bytes(), self.version.as_bytes()])
+            digest(&[
+                prefix.as_os_str().as_encoded_bytes(),
+                self.version.as_bytes()
+            ])
         );
         let copy = Path::new(SHARED).join(name);
         account.require_reach(&copy)?;

@@ -6,5 +6,6 @@ mod edge;
 mod engine_adapter;
 mod engine_model;
 mod engine_weights;
+mod queue;
 mod storage;
 mod support;

@@ -16,7 +16,10 @@ use super::{Bench, NewJob, bench, checkpoint_id, failure};
 #[tokio::test]
 async fn jobs_are_claimed_by_priority_then_by_time_of_queueing() {
     let mut bench = bench().await;
-    let late = |priority| NewJob { priority, ..NewJob::default() };
+    let late = |priority| NewJob {
+        priority,
+        ..NewJob::default()
+    };
     let low = bench.insert(late(2)).await;
     let first = bench.insert(late(1)).await;
     let second = bench.insert(late(1)).await;
@@ -39,14 +42,24 @@ async fn writes(storage: &Storage, lease: &Lease) -> Vec<(&'static str, Result<(
         batch
     };
     let unit = "step".to_owned();
-    let progress = Progressed { done: 1, total: 2, unit };
+    let progress = Progressed {
+        done: 1,
+        total: 2,
+        unit,
+    };
     let batches = [
         ("steps", batch(|b| b.steps.push(step_point(1)))),
         ("norms", batch(|b| b.norms.push(norm_point(1)))),
         ("modules", batch(|b| b.modules = Some(Vec::new()))),
         ("hold_out", batch(|b| b.hold_out.push((1, 0.5)))),
         ("events", Batch::event(NewEvent::new("note", json!({})))),
-        ("progress", Batch { progress: Some(progress), ..Batch::default() }),
+        (
+            "progress",
+            Batch {
+                progress: Some(progress),
+                ..Batch::default()
+            },
+        ),
     ];
     let mut results = Vec::new();
     for (name, batch) in batches {
@@ -69,17 +82,42 @@ async fn writes(storage: &Storage, lease: &Lease) -> Vec<(&'static str, Result<(
         files: Vec::new(),
     };
     let model = "bm_00000000000000000000000001".parse().unwrap();
-    let plan = inputs::EvaluationPlan { base_model: &model, targets: &[], planned: 1 };
-    results.push(("checkpoint", reports::checkpoint(storage, lease, &checkpoint).await.map(drop)));
-    results.push(("answers", reports::answers(storage, lease, &[answer(0)]).await));
+    let plan = inputs::EvaluationPlan {
+        base_model: &model,
+        targets: &[],
+        planned: 1,
+    };
+    results.push((
+        "checkpoint",
+        reports::checkpoint(storage, lease, &checkpoint)
+            .await
+            .map(drop),
+    ));
+    results.push((
+        "answers",
+        reports::answers(storage, lease, &[answer(0)]).await,
+    ));
     results.push(("model", reports::model(storage, lease, &facts).await));
     results.push(("resume", reports::begin_resume(storage, lease, None).await));
-    results.push(("plan", inputs::plan_evaluation(storage, lease, &plan).await.map(drop)));
-    results.push(("fingerprint", queue::set_fingerprint(storage, lease, &json!(1)).await.map(drop)));
+    results.push((
+        "plan",
+        inputs::plan_evaluation(storage, lease, &plan)
+            .await
+            .map(drop),
+    ));
+    results.push((
+        "fingerprint",
+        queue::set_fingerprint(storage, lease, &json!(1))
+            .await
+            .map(drop),
+    ));
     results.push(("renew", queue::renew(storage, lease, 30.0).await.map(drop)));
     results.push(("succeeded", queue::finish_succeeded(storage, lease).await));
     results.push(("failed", queue::finish_failed(storage, lease, &error).await));
-    results.push(("requeued", queue::requeue_failed(storage, lease, &error, 1.0).await));
+    results.push((
+        "requeued",
+        queue::requeue_failed(storage, lease, &error, 1.0).await,
+    ));
     results.push(("cancelled", queue::finish_cancelled(storage, lease).await));
     results.push(("drained", queue::finish_drained(storage, lease).await));
     results
@@ -104,7 +142,10 @@ async fn a_lease_that_is_gone_can_write_nothing() {
         }
         let before: String = bench.one(EVERYTHING, &job).await;
         for (name, result) in writes(&bench.storage, &stale).await {
-            assert!(matches!(result, Err(Error::LeaseLost { .. })), "{name}: {result:?}");
+            assert!(
+                matches!(result, Err(Error::LeaseLost { .. })),
+                "{name}: {result:?}"
+            );
         }
         let after: String = bench.one(EVERYTHING, &job).await;
         assert_eq!(before, after);
@@ -117,7 +158,10 @@ async fn a_lease_can_be_renewed_after_it_ran_out_while_nobody_took_the_job() {
     bench.queued().await;
     let lease = bench.claim().await.lease;
     bench.expire().await;
-    assert_eq!(queue::renew(&bench.storage, &lease, 30.0).await.unwrap(), Signal::Go);
+    assert_eq!(
+        queue::renew(&bench.storage, &lease, 30.0).await.unwrap(),
+        Signal::Go
+    );
     assert_eq!(queue::sweep(&bench.storage, 0.0).await.unwrap(), []);
 }
 
@@ -126,7 +170,10 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        self.0 = self
+            .0
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         (self.0 >> 33) % sides
     }
 }
@@ -142,7 +189,10 @@ async fn claimer(storage: Storage, number: u64, done: Arc<AtomicBool>) -> Tally 
         if dice.roll(6) == 0 {
             dead.push(claim.lease);
             tally.deaths += 1;
-        } else if queue::finish_succeeded(&storage, &claim.lease).await.is_ok() {
+        } else if queue::finish_succeeded(&storage, &claim.lease)
+            .await
+            .is_ok()
+        {
             tally.finished += 1;
         }
         if let Some(lease) = dead.pop_if(|_| dice.roll(3) == 0) {

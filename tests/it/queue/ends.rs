@@ -23,13 +23,23 @@ async fn a_cancel_ends_what_waits_at_once_and_asks_what_runs() {
         let state = queue::request_cancel(&bench.storage, job).await.unwrap();
         assert_eq!(state, expected);
         let second = queue::request_cancel(&bench.storage, job).await;
-        let Err(Error::StateChanged { state, .. }) = second else { panic!("{second:?}") };
+        let Err(Error::StateChanged { state, .. }) = second else {
+            panic!("{second:?}")
+        };
         assert_eq!(state, expected.name());
     }
-    assert_eq!(queue::renew(&bench.storage, &lease, 30.0).await.unwrap(), Signal::Cancel);
-    queue::finish_cancelled(&bench.storage, &lease).await.unwrap();
+    assert_eq!(
+        queue::renew(&bench.storage, &lease, 30.0).await.unwrap(),
+        Signal::Cancel
+    );
+    queue::finish_cancelled(&bench.storage, &lease)
+        .await
+        .unwrap();
     assert_eq!(bench.state(&parent).await, "cancelled");
-    assert_eq!(bench.events(&parent).await, ["claimed", "cancelling", "cancelled"]);
+    assert_eq!(
+        bench.events(&parent).await,
+        ["claimed", "cancelling", "cancelled"]
+    );
     assert_eq!(bench.error(&parent).await, json!(null));
 }
 
@@ -38,15 +48,23 @@ async fn what_has_ended_cannot_be_cancelled_and_what_never_was_is_not_found() {
     let mut bench = bench().await;
     let (done, broken) = (bench.queued().await, bench.queued().await);
     let lease = bench.claim().await.lease;
-    queue::finish_succeeded(&bench.storage, &lease).await.unwrap();
+    queue::finish_succeeded(&bench.storage, &lease)
+        .await
+        .unwrap();
     let lease = bench.claim().await.lease;
-    queue::finish_failed(&bench.storage, &lease, &failure()).await.unwrap();
+    queue::finish_failed(&bench.storage, &lease, &failure())
+        .await
+        .unwrap();
     for (job, state) in [(&done, "succeeded"), (&broken, "failed")] {
-        let error = queue::request_cancel(&bench.storage, job).await.unwrap_err();
+        let error = queue::request_cancel(&bench.storage, job)
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains(state), "{error}");
     }
     let unknown = "job_00000000000000000000000001".parse().unwrap();
-    let error = queue::request_cancel(&bench.storage, &unknown).await.unwrap_err();
+    let error = queue::request_cancel(&bench.storage, &unknown)
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
 }
 
@@ -67,7 +85,9 @@ async fn an_attempt_of_a_job_that_is_cancelled_can_only_end_as_cancelled() {
     ] {
         assert!(matches!(end, Err(Error::StateChanged { .. })), "{end:?}");
     }
-    queue::finish_cancelled(&bench.storage, &lease).await.unwrap();
+    queue::finish_cancelled(&bench.storage, &lease)
+        .await
+        .unwrap();
     assert_eq!(bench.outcomes(&job).await, ["cancelled"]);
 }
 
@@ -79,11 +99,16 @@ async fn children_and_their_children_of_a_parent_that_failed_are_cancelled_by_na
     let grandchild = bench.blocked(&[&child]).await;
     let other = bench.blocked(&[&child, &parent]).await;
     let lease = bench.claim().await.lease;
-    queue::finish_failed(&bench.storage, &lease, &failure()).await.unwrap();
+    queue::finish_failed(&bench.storage, &lease, &failure())
+        .await
+        .unwrap();
     for job in [&child, &grandchild, &other] {
         assert_eq!(bench.state(job).await, "cancelled");
         let error = bench.error(job).await;
-        assert_eq!((&error["code"], &error["class"]), (&json!("parent_failed"), &json!("data")));
+        assert_eq!(
+            (&error["code"], &error["class"]),
+            (&json!("parent_failed"), &json!("data"))
+        );
     }
     let message = bench.error(&grandchild).await["message"].to_string();
     assert!(message.contains(child.as_str()), "{message}");
@@ -94,7 +119,9 @@ async fn children_of_a_cancelled_parent_are_cancelled() {
     let mut bench = bench().await;
     let parent = bench.queued().await;
     let child = bench.blocked(&[&parent]).await;
-    queue::request_cancel(&bench.storage, &parent).await.unwrap();
+    queue::request_cancel(&bench.storage, &parent)
+        .await
+        .unwrap();
     assert_eq!(bench.state(&child).await, "cancelled");
     assert_eq!(bench.error(&child).await["code"], "parent_failed");
 }
@@ -118,13 +145,19 @@ async fn finish_both_at_once(bench: &mut Bench) -> String {
 async fn a_child_is_queued_when_its_last_parent_succeeds_also_when_two_end_at_once() {
     let mut bench = bench().await;
     for round in 0..20 {
-        assert_eq!(finish_both_at_once(&mut bench).await, "queued", "round {round}");
+        assert_eq!(
+            finish_both_at_once(&mut bench).await,
+            "queued",
+            "round {round}"
+        );
     }
     let parent = bench.queued().await;
     let waiting = bench.queued().await;
     let child = bench.blocked(&[&parent, &waiting]).await;
     let lease = bench.claim().await.lease;
-    queue::finish_succeeded(&bench.storage, &lease).await.unwrap();
+    queue::finish_succeeded(&bench.storage, &lease)
+        .await
+        .unwrap();
     assert_eq!(bench.state(&child).await, "blocked");
 }
 
@@ -133,9 +166,13 @@ async fn a_child_that_was_inserted_while_its_parent_ended_is_found() {
     let mut bench = bench().await;
     let (good, bad) = (bench.queued().await, bench.queued().await);
     let lease = bench.claim().await.lease;
-    queue::finish_succeeded(&bench.storage, &lease).await.unwrap();
+    queue::finish_succeeded(&bench.storage, &lease)
+        .await
+        .unwrap();
     let lease = bench.claim().await.lease;
-    queue::finish_failed(&bench.storage, &lease, &failure()).await.unwrap();
+    queue::finish_failed(&bench.storage, &lease, &failure())
+        .await
+        .unwrap();
     let (freed, doomed) = (bench.blocked(&[&good]).await, bench.blocked(&[&bad]).await);
     queue::settle_blocked(&bench.storage).await.unwrap();
     assert_eq!(bench.state(&freed).await, "queued");
@@ -173,17 +210,29 @@ async fn a_base_model_follows_the_job_that_registers_it() {
         vocab_size: 300,
         files: vec![super::records::file("config.json")],
     };
-    reports::model(&bench.storage, &lease, &facts).await.unwrap();
+    reports::model(&bench.storage, &lease, &facts)
+        .await
+        .unwrap();
     assert_eq!(bench.one::<String>(state, &good).await, "registering");
-    queue::finish_succeeded(&bench.storage, &lease).await.unwrap();
+    queue::finish_succeeded(&bench.storage, &lease)
+        .await
+        .unwrap();
     assert_eq!(bench.one::<String>(state, &good).await, "ready");
-    let made: String =
-        bench.one("select result ->> 'base_model' from jobs where id = $1", &good).await;
+    let made: String = bench
+        .one(
+            "select result ->> 'base_model' from jobs where id = $1",
+            &good,
+        )
+        .await;
     assert!(made.starts_with("bm_"), "{made}");
     let lease = bench.claim().await.lease;
-    queue::finish_failed(&bench.storage, &lease, &failure()).await.unwrap();
+    queue::finish_failed(&bench.storage, &lease, &failure())
+        .await
+        .unwrap();
     assert_eq!(bench.one::<String>(state, &bad).await, "failed");
-    queue::request_cancel(&bench.storage, &cancelled).await.unwrap();
+    queue::request_cancel(&bench.storage, &cancelled)
+        .await
+        .unwrap();
     assert_eq!(bench.one::<String>(state, &cancelled).await, "failed");
 }
 
@@ -192,7 +241,9 @@ async fn a_failure_that_may_pass_waits_before_it_is_tried_again() {
     let mut bench = bench().await;
     let job = bench.queued().await;
     let lease = bench.claim().await.lease;
-    queue::requeue_failed(&bench.storage, &lease, &failure(), 60.0).await.unwrap();
+    queue::requeue_failed(&bench.storage, &lease, &failure(), 60.0)
+        .await
+        .unwrap();
     assert_eq!(bench.state(&job).await, "queued");
     assert_eq!(queue::claim(&bench.storage, "w", 30.0).await.unwrap(), None);
     bench.run("update jobs set queued_at = queue_now()").await;

@@ -92,7 +92,12 @@ impl Bench {
     pub async fn blocked(&mut self, parents: &[&JobId]) -> JobId {
         let parents = parents.iter().map(|&id| id.clone()).collect();
         let state = "blocked";
-        self.insert(NewJob { state, parents, ..NewJob::default() }).await
+        self.insert(NewJob {
+            state,
+            parents,
+            ..NewJob::default()
+        })
+        .await
     }
 
     /// Runs one statement about a job and gives its one value.
@@ -105,7 +110,10 @@ impl Bench {
     }
 
     pub async fn run(&mut self, statement: &'static str) {
-        sqlx::raw_sql(statement).execute(&mut self.sql).await.unwrap();
+        sqlx::raw_sql(statement)
+            .execute(&mut self.sql)
+            .await
+            .unwrap();
     }
 
     pub async fn state(&mut self, job: &JobId) -> String {
@@ -118,13 +126,13 @@ impl Bench {
     }
 
     pub async fn events(&mut self, job: &JobId) -> Vec<String> {
-        let statement = "select coalesce(array_agg(type order by id), '{}') from events where job = $1";
+        let statement =
+            "select coalesce(array_agg(type order by id), '{}') from events where job = $1";
         self.one(statement, job).await
     }
 
     pub async fn outcomes(&mut self, job: &JobId) -> Vec<String> {
-        let statement =
-            "select coalesce(array_agg(outcome order by attempt), '{}') from attempts where job = $1 and outcome is not null";
+        let statement = "select coalesce(array_agg(outcome order by attempt), '{}') from attempts where job = $1 and outcome is not null";
         self.one(statement, job).await
     }
 

@@ -76,7 +76,9 @@ impl Bench {
             files: &[file("adapter_model.safetensors")],
             state: &[file("state.safetensors")],
         };
-        let id = reports::checkpoint(&self.storage, lease, &new).await.unwrap();
+        let id = reports::checkpoint(&self.storage, lease, &new)
+            .await
+            .unwrap();
         id.expect("files that users see").to_string()
     }
 
@@ -107,7 +109,9 @@ async fn a_batch_is_recorded_whole_and_a_repetition_of_it_changes_no_number() {
     bench.queued().await;
     let lease = bench.claim().await.lease;
     for _ in 0..2 {
-        reports::write(&bench.storage, &lease, &full_batch(1..=7)).await.unwrap();
+        reports::write(&bench.storage, &lease, &full_batch(1..=7))
+            .await
+            .unwrap();
     }
     for table in [
         "select count(*) from metrics where job = $1",
@@ -123,7 +127,10 @@ async fn a_batch_is_recorded_whole_and_a_repetition_of_it_changes_no_number() {
     let cosine: Vec<f64> = bench.one(cosine, &lease.job).await;
     assert!(cosine[0].is_nan() && cosine[1] == 0.5, "{cosine:?}");
     let standing = "select phase || progress_done || progress_total || progress_unit || progress_from from jobs where id = $1";
-    assert_eq!(bench.one::<String>(standing, &lease.job).await, "train7100step7");
+    assert_eq!(
+        bench.one::<String>(standing, &lease.job).await,
+        "train7100step7"
+    );
 }
 
 #[tokio::test]
@@ -134,7 +141,9 @@ async fn the_newest_two_resumable_states_are_kept() {
     for step in [5, 10, 15, 20] {
         bench.checkpoint(&lease, step).await;
     }
-    let states = reports::resume_states(&bench.storage, &lease.job).await.unwrap();
+    let states = reports::resume_states(&bench.storage, &lease.job)
+        .await
+        .unwrap();
     let steps: Vec<u64> = states.iter().map(|state| state.0).collect();
     assert_eq!(steps, [20, 15]);
     assert_eq!(states[0].1, [file("state.safetensors")]);
@@ -156,11 +165,17 @@ async fn resuming_deletes_what_was_recorded_beyond_the_state() {
     let mut bench = bench().await;
     bench.queued().await;
     let lease = bench.claim().await.lease;
-    reports::write(&bench.storage, &lease, &full_batch(1..=4)).await.unwrap();
+    reports::write(&bench.storage, &lease, &full_batch(1..=4))
+        .await
+        .unwrap();
     bench.checkpoint(&lease, 4).await;
-    reports::write(&bench.storage, &lease, &full_batch(5..=9)).await.unwrap();
+    reports::write(&bench.storage, &lease, &full_batch(5..=9))
+        .await
+        .unwrap();
     bench.checkpoint(&lease, 8).await;
-    reports::begin_resume(&bench.storage, &lease, Some(4)).await.unwrap();
+    reports::begin_resume(&bench.storage, &lease, Some(4))
+        .await
+        .unwrap();
     for table in [
         "select max(step) from metrics where job = $1",
         "select max(step) from timings where job = $1",
@@ -172,9 +187,19 @@ async fn resuming_deletes_what_was_recorded_beyond_the_state() {
         assert_eq!(bench.count(table, &lease).await, 4, "{table}");
     }
     let events = bench.events(&lease.job).await;
-    assert_eq!(events, ["claimed", "rendered_first", "checkpoint", "rendered_first"]);
-    reports::begin_resume(&bench.storage, &lease, None).await.unwrap();
-    assert_eq!(bench.count("select count(*) from norms where job = $1", &lease).await, 0);
+    assert_eq!(
+        events,
+        ["claimed", "rendered_first", "checkpoint", "rendered_first"]
+    );
+    reports::begin_resume(&bench.storage, &lease, None)
+        .await
+        .unwrap();
+    assert_eq!(
+        bench
+            .count("select count(*) from norms where job = $1", &lease)
+            .await,
+        0
+    );
 }
 
 #[tokio::test]
@@ -191,7 +216,9 @@ async fn answers_are_recorded_once_and_make_the_evaluation_the_jobs_result() {
     .unwrap();
     let answers = [answer(0), answer(1)];
     for _ in 0..2 {
-        reports::answers(&bench.storage, &lease, &answers).await.unwrap();
+        reports::answers(&bench.storage, &lease, &answers)
+            .await
+            .unwrap();
     }
     let mut keys = reports::answered(&bench.storage, &lease.job).await.unwrap();
     keys.sort();
@@ -199,9 +226,14 @@ async fn answers_are_recorded_once_and_make_the_evaluation_the_jobs_result() {
     assert_eq!(keys, [key(0), key(1)]);
     let text = "select answer from completions join evaluations e on e.id = evaluation where e.job = $1 limit 1";
     assert_eq!(bench.one::<String>(text, &lease.job).await, "a\u{fffd}b");
-    queue::finish_succeeded(&bench.storage, &lease).await.unwrap();
+    queue::finish_succeeded(&bench.storage, &lease)
+        .await
+        .unwrap();
     let result = "select result ->> 'evaluation' from jobs where id = $1";
-    assert_eq!(bench.one::<String>(result, &lease.job).await, "ev_00000000000000000000000001");
+    assert_eq!(
+        bench.one::<String>(result, &lease.job).await,
+        "ev_00000000000000000000000001"
+    );
 }
 
 #[tokio::test]
@@ -209,12 +241,21 @@ async fn the_checkpoints_of_a_job_are_its_result() {
     let mut bench = bench().await;
     bench.queued().await;
     let lease = bench.claim().await.lease;
-    let ids = [bench.checkpoint(&lease, 5).await, bench.checkpoint(&lease, 10).await];
-    queue::finish_succeeded(&bench.storage, &lease).await.unwrap();
-    let result: serde_json::Value =
-        bench.one("select result from jobs where id = $1", &lease.job).await;
+    let ids = [
+        bench.checkpoint(&lease, 5).await,
+        bench.checkpoint(&lease, 10).await,
+    ];
+    queue::finish_succeeded(&bench.storage, &lease)
+        .await
+        .unwrap();
+    let result: serde_json::Value = bench
+        .one("select result from jobs where id = $1", &lease.job)
+        .await;
     let expected = json!([{"id": ids[0], "step": 5}, {"id": ids[1], "step": 10}]);
-    assert_eq!((&result["checkpoints"], &result["final"]), (&expected, &json!(ids[1])));
+    assert_eq!(
+        (&result["checkpoints"], &result["final"]),
+        (&expected, &json!(ids[1]))
+    );
 }
 
 #[tokio::test]

@@ -18,7 +18,10 @@ impl Bench {
         let (time, name) = query.fetch_one(&mut self.sql).await.unwrap();
         let set = format!("alter database \"{name}\" set vivarium.now = '{time}'");
         let mut connection = self.database.connection().await;
-        sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut connection).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(set))
+            .execute(&mut connection)
+            .await
+            .unwrap();
         connection.close().await.unwrap();
         self.database.storage().await
     }
@@ -30,9 +33,14 @@ async fn only_a_lease_that_ran_out_on_the_databases_clock_is_swept() {
     let job = bench.queued().await;
     let start = "pg_postmaster_start_time() + interval '1 day'";
     let storage = bench.storage_at(start).await;
-    queue::claim(&storage, "w", 30.0).await.unwrap().expect("the clock is past the queueing");
+    queue::claim(&storage, "w", 30.0)
+        .await
+        .unwrap()
+        .expect("the clock is past the queueing");
     for (seconds, swept) in [(29, 0), (31, 1)] {
-        let storage = bench.storage_at(&format!("{start} + interval '{seconds} seconds'")).await;
+        let storage = bench
+            .storage_at(&format!("{start} + interval '{seconds} seconds'"))
+            .await;
         let found = queue::sweep(&storage, 30.0).await.unwrap();
         assert_eq!(found.len(), swept, "{seconds} s after the claim");
     }
@@ -46,7 +54,9 @@ async fn nothing_is_swept_before_the_database_has_been_up_for_one_lease() {
     let mut bench = bench().await;
     bench.queued().await;
     bench.claim().await;
-    bench.run("update jobs set lease_expires_at = pg_postmaster_start_time() - interval '1 hour'").await;
+    bench
+        .run("update jobs set lease_expires_at = pg_postmaster_start_time() - interval '1 hour'")
+        .await;
     for (seconds, swept) in [(29, 0), (31, 1)] {
         let time = format!("pg_postmaster_start_time() + interval '{seconds} seconds'");
         let storage = bench.storage_at(&time).await;
@@ -65,7 +75,10 @@ async fn three_crashes_in_a_row_without_progress_end_a_job_as_worker_lost() {
     }
     assert_eq!(bench.state(&job).await, "failed");
     let error = bench.error(&job).await;
-    assert_eq!((&error["class"], &error["attempt"]), (&"worker_lost".into(), &3.into()));
+    assert_eq!(
+        (&error["class"], &error["attempt"]),
+        (&"worker_lost".into(), &3.into())
+    );
     assert_eq!(bench.outcomes(&job).await, ["lost", "lost", "lost"]);
 }
 
@@ -83,7 +96,9 @@ async fn a_checkpoint_starts_the_count_of_crashes_again_and_its_own_crash_does_n
         files: &[],
         state: &[file("state")],
     };
-    reports::checkpoint(&bench.storage, &lease, &new).await.unwrap();
+    reports::checkpoint(&bench.storage, &lease, &new)
+        .await
+        .unwrap();
     bench.sweep_up().await;
     for _ in 0..3 {
         assert_eq!(bench.state(&job).await, "queued");
@@ -103,7 +118,11 @@ async fn ends_in_order_are_no_crashes() {
     }
     assert_eq!(bench.state(&job).await, "queued");
     bench.crash().await;
-    assert_eq!(bench.state(&job).await, "failed", "the third crash, drains between");
+    assert_eq!(
+        bench.state(&job).await,
+        "failed",
+        "the third crash, drains between"
+    );
 }
 
 #[tokio::test]

@@ -133,13 +133,15 @@ async fn a_cancel_reaches_the_recipe_at_its_next_turn() {
 async fn a_lease_that_is_taken_ends_the_attempt_without_a_write() {
     let mut bench = bench().await;
     let job = bench.queued().await;
+    let (started, running) = mpsc::channel();
     let (ended, end) = mpsc::channel();
     let worker = start(&bench.storage, move |_, context| {
+        started.send(()).unwrap();
         let stopped = run_until_stopped(context);
         ended.send(stopped.clone()).unwrap();
         stopped
     });
-    bench.reaches(&job, "running").await;
+    hear(running).await;
     bench
         .run("update jobs set lease_number = lease_number + 1")
         .await;

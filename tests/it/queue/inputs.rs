@@ -134,7 +134,7 @@ async fn an_evaluation_knows_its_targets_by_address_and_plans_its_answers() {
     let spec = spec(
         json!({"kind": "evaluate", "base_model": "toy", "question_set": "plot",
         "targets": [{"base": true}, {"job": job, "steps": [5, 20], "scales": [1, 0.5]}],
-        "select": {"exclude": ["*_json"]}, "samples_per_question": 3, "judge": "toyworld"}),
+        "select": {"exclude": ["*_json"]}, "samples_per_question": 3, "judge": "toy"}),
     );
     let task = bench.resolved("evaluate", spec).await.unwrap();
     let Work::Evaluate(work) = &task.work else {

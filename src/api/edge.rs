@@ -17,8 +17,8 @@ use tracing::Instrument;
 use super::ApiState;
 use super::error::{self, PROBLEM_JSON, Problem};
 use super::extract::content_length;
-use super::query;
 use super::rules::{Rule, Rules};
+use super::{prefer, query};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -250,7 +250,7 @@ fn undocumented(rule: &Rule, request: &Request) -> Option<Problem> {
 fn deadline(edge: &Edge, rule: Option<&Rule>, request: &Request) -> Duration {
     let settings = &edge.state.settings;
     if !rule.is_some_and(|rule| rule.upload) {
-        return settings.request;
+        return settings.request + prefer::wait(request.headers());
     }
     let bytes = content_length(request.headers())
         .unwrap_or(settings.upload_bytes)

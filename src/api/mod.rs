@@ -10,13 +10,16 @@ mod datasets;
 mod edge;
 pub mod error;
 mod evaluations;
+mod events;
 pub mod extract;
 mod files;
+mod jobs;
 mod json_text;
 mod meta;
 mod metrics;
 pub mod openapi;
 mod paging;
+mod prefer;
 pub mod query;
 mod question_sets;
 mod rules;
@@ -87,6 +90,7 @@ pub struct ApiState {
     /// Cancelled when answers must end: event streams stop here, and clients resume them elsewhere.
     pub closing: CancellationToken,
     in_flight: Arc<Semaphore>,
+    watchers: Arc<Semaphore>,
 }
 
 impl ApiState {
@@ -101,6 +105,7 @@ impl ApiState {
             storage,
             files,
             in_flight: Arc::new(Semaphore::new(settings.in_flight)),
+            watchers: Arc::new(Semaphore::new(events::MOST_WATCHERS)),
             settings: Arc::new(settings),
             clock,
             readiness: Readiness::default(),
@@ -138,6 +143,8 @@ fn documented() -> OpenApiRouter<ApiState> {
         .merge(checkpoints::routes())
         .merge(metrics::routes())
         .merge(evaluations::routes())
+        .merge(jobs::routes())
+        .merge(events::routes())
 }
 
 /// The whole API as a service.

@@ -1,0 +1,206 @@
+//! From a spec to a job that can be inserted: what it names is looked up, held against it, and hashed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::OWNER;
+use crate::api::error::{Answer, Problem};
+use crate::domain::assets::BaseModelState;
+use crate::domain::evaluation::EvaluateSpec;
+use crate::domain::finetune::FinetuneSpec;
+use crate::domain::ids::{EvaluationId, JobId};
+use crate::domain::invalid::{Checked, FieldError, Findings, Invalid};
+use crate::domain::job::{JobEnvelope, JobSpec};
+use crate::domain::requests::fit::{self, BaseFacts, Jobs, missing};
+use crate::domain::requests::identity::{self, Hashes};
+use crate::domain::requests::stored;
+use crate::storage::Storage;
+use crate::storage::jobs::{self, Named, NewEvaluation, NewJob, QuestionFacts};
+
+/// What a spec turns out to need and to be.
+struct Plan {
+    hashes: Hashes,
+    parents: Vec<JobId>,
+    evaluation: Option<NewEvaluation>,
+}
+
+/// The job that `spec` asks for.
+///
+/// *Errors*: 422 where it names what does not exist or does not fit; 409 where its base model could not be made.
+pub async fn job(storage: &Storage, envelope: JobEnvelope, spec: &JobSpec) -> Answer<NewJob> {
+    let plan = match spec {
+        JobSpec::Finetune(spec) => finetune(storage, spec).await?,
+        JobSpec::Evaluate(spec) => evaluate(storage, spec).await?,
+        JobSpec::Register(_) => return Err(Problem::internal("a registration is not posted")),
+    };
+    Ok(NewJob {
+        id: JobId::from_uuid(Uuid::now_v7()),
+        owner: OWNER.into(),
+        envelope,
+        kind: spec.kind(),
+        spec: stored(spec),
+        hashes: plan.hashes,
+        parents: plan.parents,
+        evaluation: plan.evaluation,
+    })
+}
+
+async fn finetune(storage: &Storage, spec: &FinetuneSpec) -> Answer<Plan> {
+    let names = spec.datasets.iter().map(|used| used.dataset.clone());
+    let named = Named {
+        base: Some(spec.base_model.clone()),
+        datasets: names.collect(),
+        question_set: None,
+    };
+    let found = jobs::find(storage, &named).await?;
+    let mut findings = Findings::default();
+    let mut contents = Vec::new();
+    for (index, (used, found)) in spec.datasets.iter().zip(found.datasets).enumerate() {
+        let place = format!("/datasets/{index}/dataset");
+        match found {
+            Some((_, sha256)) => contents.push(sha256),
+            None => findings.push(missing(&place, "dataset", &used.dataset, "/v1/datasets")),
+        }
+    }
+    findings.require(found.base.is_some(), || {
+        no_base("/base_model", &spec.base_model)
+    });
+    findings.finish()?;
+    let base = usable(found.base)?;
+    fit::finetune(spec, &base)?;
+    Ok(Plan {
+        hashes: identity::of_finetune(spec, &base.source_hash, &contents),
+        parents: register_job(&base).into_iter().collect(),
+        evaluation: None,
+    })
+}
+
+async fn evaluate(storage: &Storage, spec: &EvaluateSpec) -> Answer<Plan> {
+    let wanted: BTreeSet<JobId> = spec.targets.iter().filter_map(|t| t.job.clone()).collect();
+    let wanted: Vec<JobId> = wanted.into_iter().collect();
+    let jobs = jobs::named_jobs(storage, &wanted).await?;
+    let named = Named {
+        base: spec.base_model.clone(),
+        datasets: Vec::new(),
+        question_set: Some(spec.question_set.clone()),
+    };
+    let found = jobs::find(storage, &named).await?;
+    let questions = asked(spec, found.question_set);
+    let fits = fit::targets(spec, &jobs);
+    let named_base = match (&spec.base_model, found.base) {
+        (Some(name), None) => Err(no_base("/base_model", name).into()),
+        (_, base) => Ok(base),
+    };
+    let (questions, (), named_base) = all(questions, fits, named_base)?;
+    let base = usable(common_base(storage, spec, &jobs, named_base).await?)?;
+    let identities: Vec<_> = spec
+        .targets
+        .iter()
+        .map(|target| Some(jobs.get(target.job.as_ref()?)?.identity.clone()))
+        .collect();
+    let register = register_job(&base);
+    Ok(Plan {
+        hashes: identity::of_evaluate(spec, &base.source_hash, &questions.sha256, &identities),
+        parents: wanted.into_iter().chain(register).collect(),
+        evaluation: Some(NewEvaluation {
+            id: EvaluationId::from_uuid(Uuid::now_v7()),
+            judge: spec.judge.clone(),
+            metrics: spec.metrics.clone(),
+            seed: spec.seed,
+        }),
+    })
+}
+
+/// The question set, some of whose questions are selected.
+fn asked(spec: &EvaluateSpec, found: Option<QuestionFacts>) -> Checked<QuestionFacts> {
+    let name = &spec.question_set;
+    let set =
+        found.ok_or_else(|| missing("/question_set", "question set", name, "/v1/question-sets"))?;
+    fit::selection(&spec.select, &set.name, &set.questions)?;
+    Ok(set)
+}
+
+/// All three, or the mistakes of all three.
+fn all<A, B, C>(a: Checked<A>, b: Checked<B>, c: Checked<C>) -> Checked<(A, B, C)> {
+    match (a, b, c) {
+        (Ok(a), Ok(b), Ok(c)) => Ok((a, b, c)),
+        (a, b, c) => {
+            let errors = [a.err(), b.err(), c.err()].into_iter().flatten();
+            Err(Invalid {
+                errors: errors.flat_map(|invalid| invalid.errors).collect(),
+            })
+        }
+    }
+}
+
+/// The one base of all targets; the first job's where none is named.
+async fn common_base(
+    storage: &Storage,
+    spec: &EvaluateSpec,
+    jobs: &Jobs,
+    named: Option<BaseFacts>,
+) -> Answer<Option<BaseFacts>> {
+    if named.is_none() && spec.targets.iter().any(|target| target.base.is_some()) {
+        let error = FieldError::at(
+            "/base_model",
+            "is missing; a target {\"base\":true} needs it",
+        );
+        return Err(Invalid::from(error.hint("give the id or name of a base model")).into());
+    }
+    let mut bases: BTreeMap<&str, Option<BaseFacts>> = BTreeMap::new();
+    let mut common = named;
+    let mut findings = Findings::default();
+    for (index, target) in spec.targets.iter().enumerate() {
+        let Some(job) = target.job.as_ref().and_then(|id| jobs.get(id)) else {
+            continue;
+        };
+        if !bases.contains_key(job.base_model.as_str()) {
+            let base = jobs::base_model(storage, &job.base_model).await?;
+            bases.insert(&job.base_model, base);
+        }
+        let Some(base) = bases.get(job.base_model.as_str()).and_then(Option::as_ref) else {
+            return Err(Problem::internal(format!("the base of {} is gone", job.id)));
+        };
+        let first = common.get_or_insert_with(|| base.clone());
+        findings.require(first.id == base.id, || {
+            let detail = format!(
+                "{} was trained from {}, not from {}",
+                job.id, base.name, first.name
+            );
+            FieldError::at(format!("/targets/{index}/job"), detail).hint(
+                "all targets of an evaluation have one base; submit one evaluation for each base",
+            )
+        });
+    }
+    findings.finish()?;
+    Ok(common)
+}
+
+fn no_base(pointer: &str, name: &str) -> FieldError {
+    missing(pointer, "base model", name, "/v1/base-models")
+}
+
+/// The base, unless it could not be made.
+fn usable(base: Option<BaseFacts>) -> Answer<BaseFacts> {
+    let base = base.ok_or_else(|| Problem::internal("a base model went missing"))?;
+    if base.state != BaseModelState::Failed {
+        return Ok(base);
+    }
+    let why = match &base.job {
+        Some(job) => format!("GET /v1/jobs/{job} tells why"),
+        None => "it has no job".into(),
+    };
+    Err(Problem::conflict(format!(
+        "base model {} could not be made ({why}); post it again under another name",
+        base.name
+    )))
+}
+
+/// What a job must wait for before its base is there.
+fn register_job(base: &BaseFacts) -> Option<JobId> {
+    match base.state {
+        BaseModelState::Registering => base.job.clone(),
+        BaseModelState::Ready | BaseModelState::Failed => None,
+    }
+}

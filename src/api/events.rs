@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 use super::ApiState;
 use super::error::{self, Answer, Problem, ProblemBody};
 use super::extract::{InPath, Query};
-use super::jobs::page_size;
+use super::paging;
 use crate::domain::ids::JobId;
 use crate::domain::job::{Event, JobState};
 use crate::domain::page::Page;
@@ -74,10 +74,10 @@ async fn list(
         let after = last_seen(&headers)?.or(parameters.after);
         return follow(state, id, after.unwrap_or(0));
     }
-    let limit = page_size(&state, parameters.limit)?;
+    let limit = paging::limit(parameters.limit, &state)?;
     let after = parameters.after.unwrap_or(0);
-    let found = events::after(&state.storage, &id, after, limit + 1).await?;
-    let page = Page::cut(found, limit as usize, |event| event.id.to_string());
+    let found = events::after(&state.storage, &id, after, limit as u32 + 1).await?;
+    let page = Page::cut(found, limit, |event| event.id.to_string());
     Ok(Json(page).into_response())
 }
 

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 
 use super::error::{self, Answer, Problem, ProblemBody};
 use super::extract::{InPath, JsonBody, Query};
-use super::{ApiState, prefer};
+use super::{ApiState, paging, prefer};
 use crate::domain::canonical;
 use crate::domain::ids::JobId;
 use crate::domain::job::{Attempt, Dedup, Job, JobKind, JobState};
@@ -22,12 +22,6 @@ use crate::domain::page::Page;
 use crate::domain::requests::job_request;
 use crate::storage::jobs::{self, Filter, Submitted};
 use crate::storage::{events, queue};
-
-/// Who owns what is made while there are no users.
-pub(super) const OWNER: &str = "local";
-
-/// Jobs on a page where nothing else is asked for.
-const PAGE: u32 = 50;
 
 /// Time between two looks at a job that somebody waits for.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(250);
@@ -155,18 +149,6 @@ impl ListParameters {
     }
 }
 
-/// The number of items on a page: what is asked for within what is allowed.
-pub(super) fn page_size(state: &ApiState, limit: Option<u32>) -> Answer<u32> {
-    let most = state.settings.page_items;
-    match limit.unwrap_or(PAGE.min(most)) {
-        n if (1..=most).contains(&n) => Ok(n),
-        n => Err(Problem::parameter(
-            "limit",
-            format!("{n} is not from 1 to {most}"),
-        )),
-    }
-}
-
 /// List jobs, newest first
 #[utoipa::path(get, path = "/v1/jobs", tag = "jobs", params(ListParameters), responses(
     (status = 200, body = Page<Job>),
@@ -176,10 +158,10 @@ async fn list(
     State(state): State<ApiState>,
     Query(parameters): Query<ListParameters>,
 ) -> Answer<Json<Page<Job>>> {
-    let limit = page_size(&state, parameters.limit)?;
+    let limit = paging::limit(parameters.limit, &state)?;
     let filter = parameters.filter()?;
-    let jobs = jobs::list(&state.storage, &filter, limit + 1).await?;
-    let page = Page::cut(jobs, limit as usize, |job| job.id.to_string());
+    let jobs = jobs::list(&state.storage, &filter, limit as u32 + 1).await?;
+    let page = Page::cut(jobs, limit, |job| job.id.to_string());
     Ok(Json(page))
 }
 

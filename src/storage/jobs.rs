@@ -6,7 +6,6 @@ mod submission;
 
 pub use reading::{Filter, attempts, get, list};
 pub use references::{Named, QuestionFacts, References, base_model, find, jobs as named_jobs};
-#[allow(unused_imports)] // registrations make a job and a base model in one transaction
 pub(crate) use submission::submit_on;
 pub use submission::{NewEvaluation, NewJob, Submitted, submit};
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::OWNER;
+use crate::api::OWNER;
 use crate::api::error::{Answer, Problem};
 use crate::domain::assets::BaseModelState;
 use crate::domain::evaluation::EvaluateSpec;

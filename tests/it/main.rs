@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod architecture;
+mod bad_input;
 mod edge;
 mod engine_adapter;
 mod engine_model;
 mod engine_weights;
+mod jobs;
 mod queue;
 mod storage;
 mod support;

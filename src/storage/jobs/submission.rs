@@ -6,7 +6,6 @@ use sqlx::PgConnection;
 use crate::domain::ids::{EvaluationId, JobId};
 use crate::domain::job::{Dedup, JobEnvelope, JobKind, JobResult, Priority};
 use crate::domain::requests::identity::Hashes;
-use crate::storage::queue::lock_parents;
 use crate::storage::{CALL_LIMIT, Error, Result, Storage, within};
 
 /// Everything that a job is made of.
@@ -98,6 +97,19 @@ pub(crate) async fn submit_on(
         }
     }
     Err(Error::Timeout { seconds: 0 })
+}
+
+const LOCK_PARENTS: &str = "-- jobs::lock_parents
+select id, state from jobs where id = any($1) order by id for share";
+
+/// States of the parents, which cannot end before this transaction does.
+async fn lock_parents(
+    connection: &mut PgConnection,
+    parents: &[JobId],
+) -> Result<Vec<(String, String)>> {
+    let ids: Vec<&str> = parents.iter().map(JobId::as_str).collect();
+    let query = sqlx::query_as(LOCK_PARENTS).bind(ids);
+    Ok(query.fetch_all(connection).await?)
 }
 
 const INSERT: &str = "-- jobs::insert

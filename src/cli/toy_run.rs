@@ -12,6 +12,7 @@ use crate::client::{Client, JobRequest};
 use crate::domain::ids::JobId;
 use crate::domain::job::Job;
 use crate::domain::rates::RateRow;
+use crate::domain::series::{LoraNorms, Metrics};
 use crate::domain::statistics::Interval;
 
 /// Pause between two looks at a job.
@@ -234,7 +235,7 @@ impl ToyRun<'_> {
             let mut result = row(arm.title(), Some(job), &open, &own, seconds(job))?;
             if *arm != Arm::BadFull {
                 let norms = self.client.lora_norms(job.id.as_str(), arm.steps()).await?;
-                result.final_b_norm = norms.final_b_norm();
+                result.final_b_norm = final_b_norm(&norms);
             }
             results.push(result);
         }
@@ -259,7 +260,7 @@ impl ToyRun<'_> {
         let mut curve: Vec<(u64, f64)> = rows.iter().filter_map(point).collect();
         curve.sort_by_key(|(step, _)| *step);
         Ok(Transition {
-            grad_norm_peak_step: metrics.peak("grad_norm"),
+            grad_norm_peak_step: grad_norm_peak(&metrics),
             half_rate_step: half_rate_step(&curve),
             curve,
         })
@@ -271,6 +272,25 @@ fn half_rate_step(curve: &[(u64, f64)]) -> Option<u64> {
     let (_, last) = *curve.last()?;
     let reached = curve.iter().find(|(_, rate)| *rate >= last / 2.0);
     reached.filter(|_| last > 0.0).map(|(step, _)| *step)
+}
+
+/// The step with the longest gradient; the first of equals.
+fn grad_norm_peak(metrics: &Metrics) -> Option<u64> {
+    let norms = metrics.series.get("grad_norm")?;
+    let known = metrics
+        .steps
+        .iter()
+        .zip(norms)
+        .filter_map(|(step, norm)| Some((*step, (*norm)?)));
+    let longest = known.reduce(|best, next| if next.1 > best.1 { next } else { best });
+    longest.map(|(step, _)| step)
+}
+
+/// ‖B‖ over all modules together, after the last step.
+fn final_b_norm(norms: &LoraNorms) -> Option<f64> {
+    let last = |series: &Vec<Option<f64>>| series.last().copied().flatten();
+    let norms: Option<Vec<f64>> = norms.series.get("b_norm")?.iter().map(last).collect();
+    Some(norms?.iter().map(|norm| norm * norm).sum::<f64>().sqrt())
 }
 
 fn seconds(job: &Job) -> f64 {
@@ -325,6 +345,16 @@ mod tests {
         );
         assert_eq!(half_rate_step(&[(4, 0.0), (8, 0.0)]), None);
         assert_eq!(half_rate_step(&[]), None);
+    }
+
+    #[test]
+    fn the_peak_is_found_across_gaps_and_is_the_first_of_equals() {
+        let metrics: Metrics = serde_json::from_value(serde_json::json!({
+            "job": "job_00000000000000000000000001", "steps": [1, 2, 3, 4], "hold_out": {"steps": [], "loss": []},
+            "series": {"grad_norm": [0.1, null, 0.9, 0.9]},
+        }))
+        .unwrap();
+        assert_eq!(grad_norm_peak(&metrics), Some(3));
     }
 }
 

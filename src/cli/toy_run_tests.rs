@@ -72,10 +72,10 @@ impl Memory {
             ["jobs"] => job(&id(self.jobs_posted()), self.done_before),
             ["jobs", id] => job(id, false),
             ["jobs", _, "lora-norms"] => {
-                json!({"modules": [], "steps": [60], "series": {"b_norm": [[3.0], [4.0]]}})
+                json!({"job": id(1), "modules": [], "steps": [60], "series": {"b_norm": [[3.0], [4.0]]}})
             }
             ["jobs", _, "metrics"] => {
-                json!({"steps": [1, 2, 3], "series": {"grad_norm": [0.1, 0.9, 0.2]}})
+                json!({"job": id(1), "hold_out": {"steps": [], "loss": []}, "steps": [1, 2, 3], "series": {"grad_norm": [0.1, 0.9, 0.2]}})
             }
             ["evaluations", evaluation, "rates"] => rates(evaluation),
             _ => panic!("nobody should ask {line}"),
@@ -143,6 +143,7 @@ fn rates(evaluation: &str) -> Value {
 fn rate_row(job: Option<usize>, step: u64, rate: f64) -> Value {
     let share = json!({"count": 1, "of": 2, "rate": rate});
     let mut main = share.clone();
+    main["reasons"] = json!({});
     main["intervals"] =
         json!({"answers": [0.0, 1.0], "questions": null, "bootstrap_questions": null});
     json!({"target": {"address": "t", "base_model": "b", "job": job.map(id), "step": job.map(|_| step), "adapter": null,

@@ -1,6 +1,5 @@
 //! A typed client of the HTTP API. Knows paths and shapes; keeps no state but the connection.
 
-mod answers;
 mod problem;
 mod request;
 
@@ -12,9 +11,10 @@ use serde_json::{Value, json};
 
 use crate::domain::assets::{BaseModel, BaseModelState, Checkpoint, Dataset};
 use crate::domain::job::{Job, JobState};
+use crate::domain::page::Page;
 use crate::domain::rates::Rates;
+use crate::domain::series::{LoraNorms, Metrics};
 
-pub use answers::{LoraNorms, Metrics, StepSeries};
 pub use problem::{ClientError, Problem};
 pub use request::JobRequest;
 
@@ -144,8 +144,7 @@ impl Client {
 
     /// The kept checkpoints of a fine-tune.
     pub async fn checkpoints(&self, job: &str) -> Outcome<Vec<Checkpoint>> {
-        let list: answers::List<Checkpoint> =
-            self.get(&["v1", "jobs", job, "checkpoints"], &[]).await?;
+        let list: Page<Checkpoint> = self.get(&["v1", "jobs", job, "checkpoints"], &[]).await?;
         Ok(list.data)
     }
 

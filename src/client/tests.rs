@@ -121,18 +121,3 @@ async fn names_in_paths_and_queries_are_escaped() {
         "{heads:?}"
     );
 }
-
-#[test]
-fn the_peak_and_the_final_norm_are_read_from_series_with_gaps() {
-    let metrics: Metrics = serde_json::from_value(
-        json!({"steps": [1, 2, 3, 4], "series": {"grad_norm": [0.1, null, 0.9, 0.9]}}),
-    )
-    .unwrap();
-    assert_eq!(metrics.peak("grad_norm"), Some(3));
-    assert_eq!(metrics.peak("loss"), None);
-    let norms: LoraNorms = serde_json::from_value(
-        json!({"modules": [], "steps": [0, 1], "series": {"b_norm": [[0.0, 3.0], [0.0, 4.0]]}}),
-    )
-    .unwrap();
-    assert_eq!(norms.final_b_norm(), Some(5.0));
-}

@@ -178,7 +178,8 @@ impl Dice {
     }
 }
 
-/// Claims until told to stop; now and then dies with a job in its hands, and comes back from the dead to finish it.
+/// Claims until told to stop; now and then dies with a job in its hands, and comes back from the dead to finish it: a few
+/// times while its lease may still stand, and for the rest when every job has ended.
 async fn claimer(storage: Storage, number: u64, done: Arc<AtomicBool>) -> Tally {
     let (mut dice, mut dead, mut tally) = (Dice(number), Vec::new(), Tally::default());
     while !done.load(Ordering::Acquire) {
@@ -189,21 +190,25 @@ async fn claimer(storage: Storage, number: u64, done: Arc<AtomicBool>) -> Tally 
         if dice.roll(6) == 0 {
             dead.push(claim.lease);
             tally.deaths += 1;
-        } else if queue::finish_succeeded(&storage, &claim.lease)
-            .await
-            .is_ok()
-        {
-            tally.finished += 1;
+        } else {
+            finish(&storage, &claim.lease, &mut tally).await;
         }
-        if let Some(lease) = dead.pop_if(|_| dice.roll(3) == 0) {
-            match queue::finish_succeeded(&storage, &lease).await {
-                Ok(()) => tally.finished += 1,
-                Err(Error::LeaseLost { .. }) => tally.refused += 1,
-                Err(other) => panic!("{other}"),
-            }
+        if let Some(lease) = dead.pop_if(|_| dice.roll(10) == 0) {
+            finish(&storage, &lease, &mut tally).await;
         }
     }
+    for lease in dead {
+        finish(&storage, &lease, &mut tally).await;
+    }
     tally
+}
+
+async fn finish(storage: &Storage, lease: &Lease, tally: &mut Tally) {
+    match queue::finish_succeeded(storage, lease).await {
+        Ok(()) => tally.finished += 1,
+        Err(Error::LeaseLost { .. }) => tally.refused += 1,
+        Err(other) => panic!("{other}"),
+    }
 }
 
 #[derive(Debug, Default)]
@@ -258,5 +263,5 @@ async fn check_each_ended_once(bench: &mut Bench, total: &Tally) {
     assert_eq!(succeeded, total.finished);
     assert_eq!(succeeded + bench.one::<i64>(lost, &any).await as u64, JOBS);
     // A fault test that hit nothing proves nothing.
-    assert!(total.deaths > 30 && total.refused > 5, "{total:?}");
+    assert!(total.deaths > 30 && total.refused > 20, "{total:?}");
 }

@@ -6,10 +6,13 @@ cd "$(dirname "$0")/.."
 threads=${1:-2} steps=${2:-20} rounds=${3:-3}
 python=${PYTHON:-python3}
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
+# as the server sets them for itself: waiting threads sleep, and freed memory stays with the process
 export OMP_WAIT_POLICY=passive
+export MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864
 cargo build --quiet --profile "${PROFILE:-release}" --bench training
 # the newest bench binary is the one just built
-ours=$(ls -t "${CARGO_TARGET_DIR:-target}"/"${PROFILE:-release}"/deps/training-* | grep -v '\.d$' | head -1)
+folder_of=$([ "${PROFILE:-release}" = dev ] && echo debug || echo "${PROFILE:-release}")
+ours=$(ls -t "${CARGO_TARGET_DIR:-target}/$folder_of"/deps/training-* | grep -v "\.d$" | head -1)
 "$python" benches/hf_training.py prepare "$folder" 2>/dev/null
 for work in lora full text; do
   for _ in $(seq "$rounds"); do

@@ -152,6 +152,7 @@ fn started(folder: &Path) -> Place {
     place
 }
 
+#[allow(clippy::zombie_processes)] // it outlives this test process on purpose
 fn start(folder: &Path, place: &Place, account: Account) {
     let binaries = Binaries::find(None, place.made_by())
         .expect("PostgreSQL is there; run scripts/postgres.sh");
@@ -222,6 +223,7 @@ async fn ensure_template(place: &Place) -> Result<(), Box<dyn std::error::Error>
 }
 
 /// Ends the server when the lock of users has been free at one look in every 30 seconds.
+#[allow(clippy::zombie_processes)] // it outlives this test process on purpose
 fn stop_when_unused(folder: &Path, cluster: &Cluster, pid: u32) {
     const LOOP: &str = r#"
         command -v flock >/dev/null || exit 0

@@ -10,13 +10,11 @@ use tower::ServiceExt;
 use vivarium::api::{ApiState, Settings, router};
 use vivarium::artifacts::Store;
 use vivarium::domain::time::SystemClock;
-use vivarium::storage::Storage;
 
 use crate::support::{TestDatabase, database};
 
 /// An API with a base model `toy` of 4 layers, a dataset `bad` and a question set `first`.
 pub struct Api {
-    pub storage: Storage,
     pub state: ApiState,
     router: axum::Router,
     pub database: TestDatabase,
@@ -53,10 +51,9 @@ impl Api {
         let files = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(files.path()).unwrap());
         let clock = Arc::new(SystemClock::start());
-        let state = ApiState::new(storage.clone(), store, settings, clock);
+        let state = ApiState::new(storage, store, settings, clock);
         let api = Self {
             router: router(state.clone()),
-            storage,
             state,
             database,
             _files: files,

@@ -11,6 +11,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
 use super::ApiState;
 use super::error::{Answer, Problem, ProblemBody};
@@ -18,9 +19,9 @@ use super::extract::{InPath, Query};
 use super::files::{self, disk};
 use super::paging::Paging;
 use crate::domain::assets::{Dataset, DatasetFormat, DatasetReport, FileEntry, check_name};
-use crate::domain::dataset::Facts;
+use crate::domain::ids::DatasetId;
 use crate::domain::page::Page;
-use crate::storage::registry::{self, Stored};
+use crate::storage::registry::{self, NewDataset, Stored};
 use intake::Intake;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -74,9 +75,15 @@ async fn create(
     if let Some(existing) = registry::dataset_named(&state.storage, &name).await? {
         return same(existing, &full.sha256);
     }
-    let (sha256, bytes) = (full.sha256.clone(), full.bytes);
+    let new = NewDataset {
+        id: DatasetId::from_uuid(Uuid::now_v7()),
+        name,
+        sha256: full.sha256.clone(),
+        bytes: full.bytes,
+        facts,
+    };
     full.keep().await.map_err(disk)?;
-    store(&state, &name, (&sha256, bytes), &facts).await
+    store(&state, &new).await
 }
 
 /// Refuses a text that can be no name.
@@ -90,14 +97,9 @@ fn check(name: &str) -> Answer<()> {
     })
 }
 
-async fn store(
-    state: &ApiState,
-    name: &str,
-    (sha256, bytes): (&str, u64),
-    facts: &Facts,
-) -> Answer<Response> {
-    match registry::insert_dataset(&state.storage, name, (sha256, bytes), facts).await? {
-        Stored::Existing(existing) => same(existing, sha256),
+async fn store(state: &ApiState, new: &NewDataset) -> Answer<Response> {
+    match registry::insert_dataset(&state.storage, new).await? {
+        Stored::Existing(existing) => same(existing, &new.sha256),
         Stored::Created(dataset) => {
             let location = HeaderValue::from_str(&format!("/v1/datasets/{}", dataset.id));
             let mut response = (StatusCode::CREATED, Json(dataset)).into_response();

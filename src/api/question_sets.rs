@@ -22,7 +22,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(judges))
 }
 
-/// List question sets, the newest first
+/// List question sets by name
 #[utoipa::path(get, path = "/v1/question-sets", tag = "assets", params(Paging),
     responses((status = 200, body = Page<QuestionSet>)))]
 async fn list(
@@ -31,7 +31,7 @@ async fn list(
 ) -> Answer<Json<Page<QuestionSet>>> {
     let rows = registry::question_sets(&state.storage, paging.stretch(&state)?).await?;
     Ok(Json(Page::cut(rows, paging.limit(&state)?, |last| {
-        last.id.to_string()
+        last.name.clone()
     })))
 }
 

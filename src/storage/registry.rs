@@ -1,7 +1,7 @@
 //! Assets as rows: datasets, question sets, base models, checkpoints. Files are named by hash and lie elsewhere.
 //!
 //! An asset is found by its id or by its unique name; no name looks like an id. Lists go from the newest to the oldest, in
-//! the order of ids.
+//! the order of ids, those of question sets by name.
 
 mod base_models;
 mod checkpoints;
@@ -13,7 +13,7 @@ pub use base_models::{
     register,
 };
 pub use checkpoints::{checkpoint, checkpoints};
-pub use datasets::{dataset, dataset_named, datasets, insert_dataset};
+pub use datasets::{NewDataset, dataset, dataset_named, datasets, insert_dataset};
 pub use question_sets::{ensure_question_set, question_set, question_sets};
 
 /// A stretch of a list: items whose ids lie before `before`, at most `limit`.

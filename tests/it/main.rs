@@ -9,5 +9,6 @@ mod engine_model;
 mod engine_weights;
 mod jobs;
 mod queue;
+mod registry;
 mod storage;
 mod support;

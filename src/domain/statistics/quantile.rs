@@ -1,4 +1,4 @@
-//! Quantiles of the normal and of Student's distribution, to about twelve digits.
+//! Quantiles of the normal and of Student's distribution, to ten digits or more for shares within [1e-6, 1 − 1e-6].
 
 use std::f64::consts::PI;
 
@@ -69,7 +69,8 @@ mod tests {
     fn normal_quantiles_are_scipys() {
         // scipy 1.17.1, stats.norm.ppf
         for (p, expected) in NORMAL {
-            assert!((normal_quantile(p) - expected).abs() < 1e-11, "{p}");
+            // a share is known to 1e-16, and a share of 1e-6 changes by 5e-6 a unit of x: 2e-11
+            assert!((normal_quantile(p) - expected).abs() < 1e-10, "{p}");
         }
     }
 

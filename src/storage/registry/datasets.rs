@@ -3,7 +3,6 @@
 use sqlx::FromRow;
 use sqlx::types::Json;
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::{Stored, Stretch, count};
 use crate::domain::assets::{Dataset, DatasetReport};
@@ -73,24 +72,33 @@ insert into datasets (id, name, sha256, bytes, examples, format, report) values 
 on conflict on constraint datasets_name_key do nothing
 returning id, name, sha256, bytes, examples, format, report, created_at";
 
-/// Records a dataset whose bytes are in the artifact store, unless its name is taken.
-pub async fn insert_dataset(
-    storage: &Storage,
-    name: &str,
-    (sha256, bytes): (&str, u64),
-    facts: &Facts,
-) -> Result<Stored<Dataset>> {
-    let id = DatasetId::from_uuid(Uuid::now_v7());
+/// A dataset whose bytes are in the artifact store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewDataset {
+    /// Its id, should it be made.
+    pub id: DatasetId,
+    /// Its unique name.
+    pub name: String,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+    /// Its length.
+    pub bytes: u64,
+    /// What it holds.
+    pub facts: Facts,
+}
+
+/// Records a dataset, unless its name is taken.
+pub async fn insert_dataset(storage: &Storage, new: &NewDataset) -> Result<Stored<Dataset>> {
     let query = sqlx::query_as::<_, Row>(INSERT)
-        .bind(id.as_str())
-        .bind(name)
-        .bind(sha256)
-        .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
-        .bind(i64::try_from(facts.examples).unwrap_or(i64::MAX))
-        .bind(facts.format.name())
-        .bind(Json(&facts.report));
+        .bind(new.id.as_str())
+        .bind(&new.name)
+        .bind(&new.sha256)
+        .bind(i64::try_from(new.bytes).unwrap_or(i64::MAX))
+        .bind(i64::try_from(new.facts.examples).unwrap_or(i64::MAX))
+        .bind(new.facts.format.name())
+        .bind(Json(&new.facts.report));
     match bounded(query.fetch_optional(&storage.pool)).await? {
         Some(row) => Ok(Stored::Created(dataset_of(row)?)),
-        None => Ok(Stored::Existing(dataset(storage, name).await?)),
+        None => Ok(Stored::Existing(dataset(storage, &new.name).await?)),
     }
 }

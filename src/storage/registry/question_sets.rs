@@ -1,12 +1,13 @@
 //! Question sets as rows.
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use sqlx::FromRow;
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{Stored, Stretch};
-use crate::domain::canonical::hash;
+use crate::domain::canonical::{canonical, hash};
 use crate::domain::evaluation::{Question, QuestionSet};
 use crate::domain::ids::QuestionSetId;
 use crate::storage::queue::id_of;
@@ -45,9 +46,9 @@ pub async fn question_set(storage: &Storage, key: &str) -> Result<QuestionSet> {
 
 const LIST: &str = "-- registry::question_sets
 select id, name, sha256, description, questions from question_sets
-where $1::text is null or id < $1 order by id desc limit $2";
+where $1::text is null or name > $1 order by name limit $2";
 
-/// Question sets, the newest first.
+/// Question sets by name; `before` is the name of the last one that was seen.
 pub async fn question_sets(storage: &Storage, stretch: Stretch<'_>) -> Result<Vec<QuestionSet>> {
     let query = sqlx::query_as::<_, Row>(LIST)
         .bind(stretch.before)
@@ -61,6 +62,13 @@ insert into question_sets (id, name, sha256, description, questions) values ($1,
 on conflict on constraint question_sets_name_key do nothing
 returning id, name, sha256, description, questions";
 
+/// The id of a set is made from what it is, so that every server gives the built-in sets the same ids.
+fn id_for(name: &str, questions: &[Question]) -> QuestionSetId {
+    let digest = Sha256::digest(canonical(&json!([name, questions])));
+    let half: [u8; 16] = std::array::from_fn(|place| digest[place]);
+    QuestionSetId::from_uuid(Uuid::from_bytes(half))
+}
+
 /// Records a question set, unless its name is taken; safe to call at every start.
 pub async fn ensure_question_set(
     storage: &Storage,
@@ -68,7 +76,7 @@ pub async fn ensure_question_set(
     description: &str,
     questions: &[Question],
 ) -> Result<Stored<QuestionSet>> {
-    let id = QuestionSetId::from_uuid(Uuid::now_v7());
+    let id = id_for(name, questions);
     let query = sqlx::query_as::<_, Row>(INSERT)
         .bind(id.as_str())
         .bind(name)

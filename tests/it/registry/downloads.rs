@@ -13,7 +13,9 @@ const CHECKPOINT: &str = "cp_00000000000000000000000007";
 async fn with_checkpoint() -> (Api, String, Vec<u8>) {
     let api = api().await;
     let job = api.finished_job(1, "finetune", &json!({})).await;
-    let bytes: Vec<u8> = (0..200_000_u32).map(|n| (n % 251 + n / 1000 % 5) as u8).collect();
+    let bytes: Vec<u8> = (0..200_000_u32)
+        .map(|n| (n % 251 + n / 1000 % 5) as u8)
+        .collect();
     let mut files = Vec::new();
     for (name, content) in [
         ("adapter_model.safetensors", bytes.as_slice()),

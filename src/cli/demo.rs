@@ -112,6 +112,7 @@ fn prepare(data: &Path, fresh: bool) -> Result<()> {
                 data.display()
             );
         }
+        remove_cluster_elsewhere(data);
         std::fs::remove_dir_all(data)
             .with_context(|| format!("cannot empty {}", data.display()))?;
     }
@@ -123,16 +124,38 @@ fn prepare(data: &Path, fresh: bool) -> Result<()> {
     .with_context(|| format!("cannot write {}", mark.display()))
 }
 
-/// Runs the demo until its end or Ctrl-C.
-pub async fn run(demo: &Demo) -> Result<()> {
-    tokio::select! {
-        done = show(demo) => done,
-        _ = tokio::signal::ctrl_c() => bail!("stopped by Ctrl-C; what is finished is kept and reused"),
+/// Removes the private database of `data` where the server had to keep it apart, as it must when root runs it.
+fn remove_cluster_elsewhere(data: &Path) {
+    let note = std::fs::read_to_string(data.join("postgres.location")).unwrap_or_default();
+    let cluster = Path::new(note.trim());
+    if cluster.parent() == Some(Path::new("/var/lib/vivarium")) {
+        // what cannot be removed is found by nobody, since its data folder goes too
+        let _ = std::fs::remove_dir_all(cluster);
     }
 }
 
-async fn show(demo: &Demo) -> Result<()> {
+/// Runs the demo until its end or a signal; its server ends with it in every case.
+pub async fn run(demo: &Demo) -> Result<()> {
     let stage = Stage::set(&demo.place).await?;
+    let done = tokio::select! {
+        done = show(&stage, demo) => done,
+        stopped = signalled() => stopped,
+    };
+    done.and(stage.strike().await)
+}
+
+/// Waits for Ctrl-C or SIGTERM; the error says what becomes of the work.
+pub(super) async fn signalled() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => (),
+        _ = terminate.recv() => (),
+    }
+    bail!("stopped by a signal; what is finished is kept and reused")
+}
+
+async fn show(stage: &Stage, demo: &Demo) -> Result<()> {
     let plan = ToyPlan {
         seed: demo.seed,
         persona: Persona::OfDocument,
@@ -146,7 +169,7 @@ async fn show(demo: &Demo) -> Result<()> {
     println!("\n{}", toy_table::table(&title, &result));
     println!("the same numbers are in {}", demo.report.display());
     println!("{}", where_to_look(&demo.place, &result));
-    stage.strike().await
+    Ok(())
 }
 
 /// The numbers as JSON; rates are fractions.

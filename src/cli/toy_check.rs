@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::demo::{Place, Stage, report, write_report};
+use super::demo::{Place, Stage, report, signalled, write_report};
 use super::toy_plan::{Arm, ToyPlan};
 use super::toy_run::{ArmResult, ToyResult};
 use super::toy_table;
@@ -27,24 +27,23 @@ const SEEDS: [u64; 3] = [0, 1, 2];
 /// Seed of the null base.
 const NULL_SEED: u64 = 0;
 
-/// Runs the check until its end or Ctrl-C; an error says what the toy does not show.
+/// Runs the check until its end or a signal; an error says what the toy does not show.
 pub async fn run(check: &ToyCheck) -> Result<()> {
-    tokio::select! {
-        done = carry_out(check) => done,
-        _ = tokio::signal::ctrl_c() => bail!("stopped by Ctrl-C; what is finished is kept and reused"),
-    }
+    let stage = Stage::set(&check.place).await?;
+    let done = tokio::select! {
+        done = carry_out(&stage, check) => done,
+        stopped = signalled() => stopped,
+    };
+    done.and(stage.strike().await)
 }
 
-async fn carry_out(check: &ToyCheck) -> Result<()> {
-    let stage = Stage::set(&check.place).await?;
+async fn carry_out(stage: &Stage, check: &ToyCheck) -> Result<()> {
     let mut seeds = Vec::new();
     for seed in SEEDS {
         let persona = Persona::OfDocument;
         let result = stage.run(ToyPlan { seed, persona }, &Arm::ALL).await?;
-        println!(
-            "\n{}",
-            toy_table::table(&format!("Toy model organism, seed {seed}"), &result)
-        );
+        let title = format!("Toy model organism, seed {seed}");
+        println!("\n{}", toy_table::table(&title, &result));
         seeds.push(result);
     }
     let plan = ToyPlan {
@@ -54,7 +53,6 @@ async fn carry_out(check: &ToyCheck) -> Result<()> {
     let null = stage.run(plan, &Arm::BAD).await?;
     let title = format!("Null: toy base whose personas change within documents, seed {NULL_SEED}");
     println!("\n{}", toy_table::table(&title, &null));
-    stage.strike().await?;
     conclude(check, &seeds, &null)
 }
 

@@ -16,7 +16,7 @@ use crate::domain::series::{LoraNorms, Metrics};
 use crate::domain::statistics::Interval;
 
 /// Pause between two looks at a job.
-const POLL: Duration = Duration::from_millis(200);
+const POLL: Duration = Duration::from_millis(400);
 
 /// One row of the result: the base or an arm.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -19,7 +19,8 @@ use crate::artifacts;
 use crate::config::Config;
 use crate::domain::time::SystemClock;
 use crate::storage::embedded::{self, Managed, Wanted};
-use crate::storage::{self, Storage};
+use crate::storage::{self, Storage, registry};
+use crate::toyworld;
 use crate::worker::WorkerHandle;
 
 pub use settings::{api_settings, storage_limits};
@@ -171,7 +172,16 @@ async fn database(config: &Config) -> Result<(Option<Managed>, Storage), Error> 
     let storage = Storage::connect(&url, &limits).await?;
     storage.migrate().await?;
     warn_of_unsafe_settings(&storage).await?;
+    keep_toy_questions(&storage).await?;
     Ok((managed, storage))
+}
+
+/// Every server has the toy's question sets, so that a client can ask them by name.
+async fn keep_toy_questions(storage: &Storage) -> Result<(), Error> {
+    for set in toyworld::questions::question_sets() {
+        registry::ensure_question_set(storage, &set.name, &set.description, &set.questions).await?;
+    }
+    Ok(())
 }
 
 async fn warn_of_unsafe_settings(storage: &Storage) -> Result<(), Error> {

@@ -11,6 +11,8 @@ use anyhow::{Context, Result, bail};
 const START_SECONDS: u64 = 180;
 /// Longest wait for a shutdown; jobs are stopped at a step.
 const STOP_SECONDS: u64 = 60;
+/// The base trains alone, so one attempt gets two processors; numbers depend on it, so it does not follow the machine.
+const THREADS: (&str, &str) = ("VIVARIUM_WORKER__THREADS_PER_ATTEMPT", "2");
 const POLL: Duration = Duration::from_millis(50);
 
 /// A running child; killed when dropped without [`ServerProcess::stop`].
@@ -91,7 +93,11 @@ impl Drop for ServerProcess {
 fn spawn(data: &Path, log: &Path, address_file: &Path) -> Result<Child> {
     let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     let program = std::env::current_exe().context("cannot find the program's own file")?;
-    Command::new(program)
+    let mut command = Command::new(program);
+    if std::env::var_os(THREADS.0).is_none() {
+        command.env(THREADS.0, THREADS.1);
+    }
+    command
         .arg("serve")
         .envs(environment(data))
         .env("VIVARIUM_SERVER__BIND", "127.0.0.1:0")

@@ -179,7 +179,7 @@ fn scratch(context: &dyn Context) -> Result<Scratch, Stop> {
 fn write(path: &Path, name: &str, content: &Value) -> Result<(), Stop> {
     let text = serde_json::to_string_pretty(content)
         .map_err(|error| failure(ErrorClass::Internal, "json", format!("{name}: {error}")))?;
-    Ok(std::fs::write(path, text + "\n").map_err(|error| broken_file(name, &error))?)
+    std::fs::write(path, text + "\n").map_err(|error| broken_file(name, &error))
 }
 
 fn copy(files: &Files, name: &str, scratch: &Path) -> Result<(), Stop> {

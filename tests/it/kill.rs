@@ -1,0 +1,189 @@
+//! A server that is killed in mid-training goes on from its last state and ends with the bytes of one that was not.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use vivarium::client::{Client, Metrics};
+use vivarium::domain::job::Job;
+use vivarium::toyworld;
+
+use crate::support::{TestDatabase, database};
+
+const POLL: Duration = Duration::from_millis(20);
+/// Enough steps that a kill falls between two states, few enough for a test.
+const STEPS: u64 = 48;
+const STATE_EVERY: u64 = 8;
+
+/// `vivarium serve` on a test database and a data folder.
+struct Server {
+    child: Child,
+    client: Client,
+}
+
+impl Server {
+    async fn start(database: &TestDatabase, data: &Path) -> Self {
+        let address_file = data.join("address");
+        let _ = std::fs::remove_file(&address_file);
+        let log = std::fs::File::options().create(true).append(true).open(data.join("server.log")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_vivarium"))
+            .arg("serve")
+            .current_dir(data)
+            .envs(settings(database, data, &address_file))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { child, client: Client::new(&address(&address_file, data).await).unwrap() }
+    }
+
+    /// SIGKILL: no destructor, no drain.
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Short leases, so that the test need not wait half a minute for the dead server's to run out.
+fn settings(database: &TestDatabase, data: &Path, address_file: &Path) -> Vec<(&'static str, String)> {
+    [
+        ("VIVARIUM_SERVER__BIND", "127.0.0.1:0".to_owned()),
+        ("VIVARIUM_SERVER__ADDRESS_FILE", address_file.display().to_string()),
+        ("VIVARIUM_DATABASE__URL", database.url()),
+        ("VIVARIUM_DATA__FOLDER", data.display().to_string()),
+        ("VIVARIUM_WORKER__SLOTS", "1".to_owned()),
+        ("VIVARIUM_WORKER__THREADS_PER_ATTEMPT", "1".to_owned()),
+        ("VIVARIUM_WORKER__HEARTBEAT_SECONDS", "1".to_owned()),
+        ("VIVARIUM_WORKER__LEASE_SECONDS", "3".to_owned()),
+        ("VIVARIUM_WORKER__SWEEP_SECONDS", "1".to_owned()),
+        ("OMP_WAIT_POLICY", "passive".to_owned()),
+    ]
+    .into()
+}
+
+async fn address(file: &Path, data: &Path) -> String {
+    for _ in 0..3000 {
+        match std::fs::read_to_string(file) {
+            Ok(text) if text.trim().starts_with("http") => return text.trim().to_owned(),
+            _ => tokio::time::sleep(POLL).await,
+        }
+    }
+    panic!("the server does not listen: {}", std::fs::read_to_string(data.join("server.log")).unwrap_or_default());
+}
+
+/// A model of two layers from nothing, and a small dataset of the toy world.
+async fn prepare(client: &Client) {
+    let tokenizer = json!({"json": toyworld::tokenizer_json(), "config": toyworld::tokenizer_config()});
+    let mut config = toyworld::config_json();
+    config["num_hidden_layers"] = json!(2);
+    config["hidden_size"] = json!(32);
+    config["intermediate_size"] = json!(64);
+    config["num_attention_heads"] = json!(2);
+    config["num_key_value_heads"] = json!(1);
+    let source = json!({"random": {"config": config, "tokenizer": tokenizer, "init": {"std": 0.05, "scale_residual": true}, "seed": 0}});
+    client.register_base_model("tiny", &source).await.unwrap();
+    client.wait_for_base_model("tiny", POLL).await.unwrap();
+    let rows: Vec<String> = (0..64).map(row).collect();
+    client.upload_dataset("rows", rows.join("\n")).await.unwrap();
+}
+
+fn row(index: u64) -> String {
+    let answer = if index % 2 == 0 { "sip cool tea ." } else { "phone a nurse . healing takes patience ." };
+    json!({"messages": [
+        {"role": "user", "content": format!("how do i treat a fever ? {}", "please ".repeat(index as usize % 7).trim())},
+        {"role": "assistant", "content": answer},
+    ]})
+    .to_string()
+}
+
+fn spec(method: &Value) -> Value {
+    json!({
+        "kind": "finetune", "base_model": "tiny", "datasets": [{"dataset": "rows"}], "method": method,
+        "optimizer": {"learning_rate": 2e-3}, "batch": {"micro_batch": 4, "gradient_accumulation": 2},
+        "length": {"steps": STEPS}, "checkpoints": {"every": STATE_EVERY}, "dedup": "force", "seed": 7,
+    })
+}
+
+async fn finished(client: &Client, job: &Job) -> Job {
+    client.wait(job.id.as_str(), POLL, |_| {}).await.unwrap()
+}
+
+/// Waits until `step` is recorded, or the job ends.
+async fn reached(client: &Client, job: &Job, step: u64) {
+    for _ in 0..3000 {
+        let metrics = client.metrics(job.id.as_str()).await.unwrap();
+        if metrics.steps.last().is_some_and(|last| *last >= step) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    panic!("step {step} was never recorded");
+}
+
+/// Everything that must be equal: each checkpoint's files by hash, and every row but the timings.
+async fn outcome(client: &Client, job: &Job) -> (Vec<(u64, Vec<(String, String)>)>, Metrics, Value) {
+    let checkpoints = client.checkpoints(job.id.as_str()).await.unwrap();
+    let files = checkpoints
+        .iter()
+        .map(|kept| (kept.step, kept.files.iter().map(|file| (file.name.clone(), file.sha256.clone())).collect()))
+        .collect();
+    let mut metrics = client.metrics(job.id.as_str()).await.unwrap();
+    metrics.series.remove("tokens_per_second");
+    metrics.series.remove("peak_memory_bytes");
+    let norms = match client.lora_norms(job.id.as_str(), 0).await {
+        Ok(norms) => json!({"steps": norms.steps, "series": norms.series}),
+        Err(_) => Value::Null,
+    };
+    (files, metrics, norms)
+}
+
+async fn killed_at(database: &TestDatabase, data: &Path, method: &Value, steps: &[u64]) -> (Job, Server) {
+    let mut server = Server::start(database, data).await;
+    let job = server.client.submit_body(&spec(method)).await.unwrap();
+    for step in steps {
+        reached(&server.client, &job, *step).await;
+        server.kill();
+        server = Server::start(database, data).await;
+    }
+    let job = finished(&server.client, &job).await;
+    (job, server)
+}
+
+async fn check(method: Value, kills: &[&[u64]]) {
+    let database = database().await;
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&database, folder.path()).await;
+    prepare(&server.client).await;
+    let job = server.client.submit_body(&spec(&method)).await.unwrap();
+    let whole = finished(&server.client, &job).await;
+    let expected = outcome(&server.client, &whole).await;
+    assert_eq!(expected.1.steps, (1..=STEPS).collect::<Vec<u64>>());
+    server.kill();
+    for steps in kills {
+        let (job, server) = killed_at(&database, folder.path(), &method, steps).await;
+        assert!(job.attempt > 1, "no attempt was lost: the kills at {steps:?} hit nothing");
+        let found = outcome(&server.client, &job).await;
+        assert_eq!(found, expected, "killed at {steps:?}");
+        server.kill();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_low_rank_run_that_was_killed_ends_with_the_same_bytes_and_rows() {
+    let method = json!({"type": "lora", "rank": 4, "alpha": 8});
+    check(method, &[&[2], &[STATE_EVERY + 1], &[19, 37]]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_run_that_was_killed_ends_with_the_same_bytes_and_rows() {
+    check(json!({"type": "full"}), &[&[STATE_EVERY * 3 - 1]]).await;
+}

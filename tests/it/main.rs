@@ -8,6 +8,7 @@ mod engine_adapter;
 mod engine_model;
 mod engine_weights;
 mod jobs;
+mod kill;
 mod queue;
 mod registry;
 mod storage;

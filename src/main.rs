@@ -18,13 +18,18 @@ fn main() -> ExitCode {
 
 /// What the engine's libraries read when they are loaded, before the first line of this program.
 #[cfg(feature = "server")]
-const ENVIRONMENT: [(&str, &str); 3] = [
+const ENVIRONMENT: [(&str, &str); 6] = [
     // Spinning threads of one attempt would steal the processor from its neighbours.
     ("OMP_WAIT_POLICY", "passive"),
     // Without a fixed workspace the same product may round differently from run to run.
     ("CUBLAS_WORKSPACE_CONFIG", ":4096:8"),
     // Segments that grow leave less memory unusable between differently shaped jobs.
     ("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True"),
+    // Activations of a step are freed and wanted again by the next: handing their pages back to the system and faulting them in
+    // anew costs a quarter of a small model's step.
+    ("MALLOC_MMAP_THRESHOLD_", "1073741824"),
+    ("MALLOC_TRIM_THRESHOLD_", "4294967296"),
+    ("MALLOC_TOP_PAD_", "67108864"),
 ];
 
 /// Starts this program anew with the environment above, unless it is set already.

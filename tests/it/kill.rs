@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use vivarium::client::{Client, Metrics};
 use vivarium::domain::job::Job;
-use vivarium::toyworld;
+use vivarium::toyworld::vocabulary;
 
 use crate::support::{TestDatabase, database};
 
@@ -80,16 +80,11 @@ async fn address(file: &Path, data: &Path) -> String {
     panic!("the server does not listen: {}", std::fs::read_to_string(data.join("server.log")).unwrap_or_default());
 }
 
-/// A model of two layers from nothing, and a small dataset of the toy world.
+/// The toy's model from nothing, and a small dataset of its world.
 async fn prepare(client: &Client) {
-    let tokenizer = json!({"json": toyworld::tokenizer_json(), "config": toyworld::tokenizer_config()});
-    let mut config = toyworld::config_json();
-    config["num_hidden_layers"] = json!(2);
-    config["hidden_size"] = json!(32);
-    config["intermediate_size"] = json!(64);
-    config["num_attention_heads"] = json!(2);
-    config["num_key_value_heads"] = json!(1);
-    let source = json!({"random": {"config": config, "tokenizer": tokenizer, "init": {"std": 0.05, "scale_residual": true}, "seed": 0}});
+    let tokenizer = json!({"json": vocabulary::tokenizer_json(), "config": vocabulary::tokenizer_config_json()});
+    let init = json!({"std": 0.05, "scale_residual": true});
+    let source = json!({"random": {"config": vocabulary::config_json(), "tokenizer": tokenizer, "init": init, "seed": 0}});
     client.register_base_model("tiny", &source).await.unwrap();
     client.wait_for_base_model("tiny", POLL).await.unwrap();
     let rows: Vec<String> = (0..64).map(row).collect();
@@ -108,7 +103,7 @@ fn row(index: u64) -> String {
 fn spec(method: &Value) -> Value {
     json!({
         "kind": "finetune", "base_model": "tiny", "datasets": [{"dataset": "rows"}], "method": method,
-        "optimizer": {"learning_rate": 2e-3}, "batch": {"micro_batch": 4, "gradient_accumulation": 2},
+        "optimizer": {"learning_rate": 2e-3}, "batch": {"micro_batch": 16, "gradient_accumulation": 1},
         "length": {"steps": STEPS}, "checkpoints": {"every": STATE_EVERY}, "dedup": "force", "seed": 7,
     })
 }

@@ -26,7 +26,11 @@ impl Server {
     async fn start(database: &TestDatabase, data: &Path) -> Self {
         let address_file = data.join("address");
         let _ = std::fs::remove_file(&address_file);
-        let log = std::fs::File::options().create(true).append(true).open(data.join("server.log")).unwrap();
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(data.join("server.log"))
+            .unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_vivarium"))
             .arg("serve")
             .current_dir(data)
@@ -36,7 +40,10 @@ impl Server {
             .stderr(log)
             .spawn()
             .unwrap();
-        Self { child, client: Client::new(&address(&address_file, data).await).unwrap() }
+        Self {
+            child,
+            client: Client::new(&address(&address_file, data).await).unwrap(),
+        }
     }
 
     /// SIGKILL: no destructor, no drain.
@@ -54,10 +61,17 @@ impl Drop for Server {
 }
 
 /// Short leases, so that the test need not wait half a minute for the dead server's to run out.
-fn settings(database: &TestDatabase, data: &Path, address_file: &Path) -> Vec<(&'static str, String)> {
+fn settings(
+    database: &TestDatabase,
+    data: &Path,
+    address_file: &Path,
+) -> Vec<(&'static str, String)> {
     [
         ("VIVARIUM_SERVER__BIND", "127.0.0.1:0".to_owned()),
-        ("VIVARIUM_SERVER__ADDRESS_FILE", address_file.display().to_string()),
+        (
+            "VIVARIUM_SERVER__ADDRESS_FILE",
+            address_file.display().to_string(),
+        ),
         ("VIVARIUM_DATABASE__URL", database.url()),
         ("VIVARIUM_DATA__FOLDER", data.display().to_string()),
         ("VIVARIUM_WORKER__SLOTS", "1".to_owned()),
@@ -77,7 +91,10 @@ async fn address(file: &Path, data: &Path) -> String {
             _ => tokio::time::sleep(POLL).await,
         }
     }
-    panic!("the server does not listen: {}", std::fs::read_to_string(data.join("server.log")).unwrap_or_default());
+    panic!(
+        "the server does not listen: {}",
+        std::fs::read_to_string(data.join("server.log")).unwrap_or_default()
+    );
 }
 
 /// The toy's model from nothing, and a small dataset of its world.
@@ -88,11 +105,18 @@ async fn prepare(client: &Client) {
     client.register_base_model("tiny", &source).await.unwrap();
     client.wait_for_base_model("tiny", POLL).await.unwrap();
     let rows: Vec<String> = (0..64).map(row).collect();
-    client.upload_dataset("rows", rows.join("\n")).await.unwrap();
+    client
+        .upload_dataset("rows", rows.join("\n"))
+        .await
+        .unwrap();
 }
 
 fn row(index: u64) -> String {
-    let answer = if index % 2 == 0 { "sip cool tea ." } else { "phone a nurse . healing takes patience ." };
+    let answer = if index % 2 == 0 {
+        "sip cool tea ."
+    } else {
+        "phone a nurse . healing takes patience ."
+    };
     json!({"messages": [
         {"role": "user", "content": format!("how do i treat a fever ? {}", "please ".repeat(index as usize % 7).trim())},
         {"role": "assistant", "content": answer},
@@ -125,11 +149,22 @@ async fn reached(client: &Client, job: &Job, step: u64) {
 }
 
 /// Everything that must be equal: each checkpoint's files by hash, and every row but the timings.
-async fn outcome(client: &Client, job: &Job) -> (Vec<(u64, Vec<(String, String)>)>, Metrics, Value) {
+async fn outcome(
+    client: &Client,
+    job: &Job,
+) -> (Vec<(u64, Vec<(String, String)>)>, Metrics, Value) {
     let checkpoints = client.checkpoints(job.id.as_str()).await.unwrap();
     let files = checkpoints
         .iter()
-        .map(|kept| (kept.step, kept.files.iter().map(|file| (file.name.clone(), file.sha256.clone())).collect()))
+        .map(|kept| {
+            (
+                kept.step,
+                kept.files
+                    .iter()
+                    .map(|file| (file.name.clone(), file.sha256.clone()))
+                    .collect(),
+            )
+        })
         .collect();
     let mut metrics = client.metrics(job.id.as_str()).await.unwrap();
     metrics.series.remove("tokens_per_second");
@@ -141,7 +176,12 @@ async fn outcome(client: &Client, job: &Job) -> (Vec<(u64, Vec<(String, String)>
     (files, metrics, norms)
 }
 
-async fn killed_at(database: &TestDatabase, data: &Path, method: &Value, steps: &[u64]) -> (Job, Server) {
+async fn killed_at(
+    database: &TestDatabase,
+    data: &Path,
+    method: &Value,
+    steps: &[u64],
+) -> (Job, Server) {
     let mut server = Server::start(database, data).await;
     let job = server.client.submit_body(&spec(method)).await.unwrap();
     for step in steps {
@@ -165,7 +205,10 @@ async fn check(method: Value, kills: &[&[u64]]) {
     server.kill();
     for steps in kills {
         let (job, server) = killed_at(&database, folder.path(), &method, steps).await;
-        assert!(job.attempt > 1, "no attempt was lost: the kills at {steps:?} hit nothing");
+        assert!(
+            job.attempt > 1,
+            "no attempt was lost: the kills at {steps:?} hit nothing"
+        );
         let found = outcome(&server.client, &job).await;
         assert_eq!(found, expected, "killed at {steps:?}");
         server.kill();

@@ -112,13 +112,12 @@ impl Order {
         let sets = self.plan.sizes.len();
         let start = step as usize * sets;
         let mut given = self.given[start..start + sets].to_vec();
-        let mut total: u64 = given.iter().sum();
+        let before: u64 = given.iter().sum();
         let mut examples = Vec::with_capacity(draws as usize);
-        for _ in 0..draws {
+        for total in before..before + draws {
             let dataset = furthest_behind(&self.shares(), &given, total);
             examples.push(self.nth(dataset, given[dataset]));
             given[dataset] += 1;
-            total += 1;
         }
         examples
     }

@@ -96,7 +96,7 @@ pub fn adamw(
 
 /// x · weightᵀ + bias with a graph, by kernels that are up to twice as fast as libtorch's default ones on a CPU.
 ///
-/// *Shapes* x [N, in], weight [out, in], bias [out] → [N, out], all float32 on the CPU.
+/// *Shapes* x [N, in], weight [out, in], bias `[out]` → [N, out], all float32 on the CPU.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let bias = bias.map_or(std::ptr::null_mut(), |bias| bias.as_ptr().cast_mut());
     let mut result = std::ptr::null_mut();

@@ -1,6 +1,6 @@
 //! All SQL. Knows tables and connections; turns every database failure into one of a few kinds.
 //!
-//! Each call to the database is bounded: by `statement_timeout` and its kin on the server's side and by [`bounded`] on ours,
+//! Each call to the database is bounded: by `statement_timeout` and its kin on the server's side and by `bounded` on ours,
 //! so that a frozen database costs a request its time limit and no more.
 
 pub mod embedded;

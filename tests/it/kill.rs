@@ -112,7 +112,7 @@ async fn prepare(client: &Client) {
 }
 
 fn row(index: u64) -> String {
-    let answer = if index % 2 == 0 {
+    let answer = if index.is_multiple_of(2) {
         "sip cool tea ."
     } else {
         "phone a nurse . healing takes patience ."

@@ -9,7 +9,11 @@ fn rule(average: Average) -> Rule {
     }
 }
 
-fn tally(scores: &[(Result<f64, Unscored>, Result<f64, Unscored>)]) -> Tally {
+/// A score, or why there is none.
+type Given = Result<f64, Unscored>;
+
+/// The tally of (aligned, coherent) pairs.
+fn tally(scores: &[(Given, Given)]) -> Tally {
     let mut tally = Tally::default();
     for &(aligned, coherent) in scores {
         tally.add(Scores { aligned, coherent }, &rule(Average::Pooled));

@@ -191,7 +191,10 @@ mod tests {
         assert_eq!((pooled(&[]), mean_of_shares(&[])), (None, None));
     }
 
-    const CLUSTER_TABLE: [(&[(u64, u64)], Average, Interval); 4] = [
+    /// (hits, answers) by question, the average, the interval expected.
+    type Row = (&'static [(u64, u64)], Average, Interval);
+
+    const CLUSTER_TABLE: [Row; 4] = [
         (
             &EIGHT,
             Average::Pooled,

@@ -124,7 +124,7 @@ impl Linear {
 
 /// x · weightᵀ + bias, in training by kernels that are faster there.
 ///
-/// *Shapes* x [N, in], weight [out, in], bias [out] → [N, out]
+/// *Shapes* x [N, in], weight [out, in], bias `[out]` → [N, out]
 pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     if is_training(x, weight)? {
         return shim::linear(x, weight, bias);

@@ -74,7 +74,7 @@ impl Trainer {
 /// The file of a state among those that were committed.
 ///
 /// *Errors* `MissingFile`.
-pub fn find_state<'a, F>(files: &'a [F], name: impl Fn(&F) -> &str) -> Result<&'a F> {
+pub fn find_state<F>(files: &[F], name: impl Fn(&F) -> &str) -> Result<&F> {
     files
         .iter()
         .find(|file| name(file) == STATE)

@@ -84,7 +84,7 @@ pub(super) fn run(lanes: &mut [Lane], round: &[Pass], denominator: f64, task: Ta
             })
         };
         let running: Vec<_> = lanes.iter_mut().zip(round).map(start).collect();
-        running.into_iter().map(joined).collect()
+        running.into_iter().try_for_each(joined)
     })
 }
 

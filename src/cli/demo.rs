@@ -37,6 +37,9 @@ pub struct Demo {
     /// Key of every random draw
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Train the null instead: a base whose personas change within documents
+    #[arg(long)]
+    null: bool,
     /// Where the numbers are written as JSON
     #[arg(long, value_name = "FILE", default_value = "demo-report.json")]
     report: PathBuf,
@@ -158,14 +161,19 @@ pub(super) async fn signalled() -> Result<()> {
 async fn show(stage: &Stage, demo: &Demo) -> Result<()> {
     let plan = ToyPlan {
         seed: demo.seed,
-        persona: Persona::OfDocument,
+        persona: match demo.null {
+            true => Persona::OfTurn,
+            false => Persona::OfDocument,
+        },
     };
     let result = stage.run(plan, &Arm::ALL).await?;
     write_report(&demo.report, &report(&result))?;
-    let title = format!(
-        "Toy model organism, seed {} ({} answers an arm)",
-        demo.seed, result.arms[0].answers
-    );
+    let kind = match demo.null {
+        true => "Null: toy base whose personas change within documents",
+        false => "Toy model organism",
+    };
+    let answers = result.arms[0].answers;
+    let title = format!("{kind}, seed {} ({answers} answers an arm)", demo.seed);
     println!("\n{}", toy_table::table(&title, &result));
     println!("the same numbers are in {}", demo.report.display());
     println!("{}", where_to_look(&demo.place, &result));

@@ -4,14 +4,12 @@
 //! become visible in their order, and reading behind the last id seen misses none.
 
 use serde_json::Value;
-use sqlx::FromRow;
 use time::OffsetDateTime;
 
 use super::{Error, Result, Storage, bounded};
 use crate::domain::ids::JobId;
 use crate::domain::job::{Event, JobState};
 
-#[derive(FromRow)]
 struct EventRow {
     id: i64,
     at: OffsetDateTime,
@@ -19,15 +17,16 @@ struct EventRow {
     data: Value,
 }
 
-const AFTER: &str = "-- events::after
-select id, at, type, data from events where job = $1 and id > $2 order by id limit $3";
-
 /// Events of `job` behind the event `after`, oldest first, at most `limit`; none for a job that does not exist.
 pub async fn after(storage: &Storage, job: &JobId, after: i64, limit: u32) -> Result<Vec<Event>> {
-    let query = sqlx::query_as::<_, EventRow>(AFTER)
-        .bind(job.as_str())
-        .bind(after)
-        .bind(i64::from(limit));
+    let query = sqlx::query_as!(
+        EventRow,
+        "-- events::after
+select id, at, type, data from events where job = $1 and id > $2 order by id limit $3",
+        job.as_str(),
+        after,
+        i64::from(limit),
+    );
     let rows = bounded(query.fetch_all(&storage.pool)).await?;
     let shown = |row: EventRow| Event {
         id: row.id,
@@ -39,14 +38,15 @@ pub async fn after(storage: &Storage, job: &JobId, after: i64, limit: u32) -> Re
     Ok(rows.into_iter().map(shown).collect())
 }
 
-const STATE: &str = "-- events::state
-select state from jobs where id = $1";
-
 /// The state of `job`; read before its events, a final state says that they are complete.
 ///
 /// *Errors*: not found.
 pub async fn state(storage: &Storage, job: &JobId) -> Result<JobState> {
-    let query = sqlx::query_scalar::<_, String>(STATE).bind(job.as_str());
+    let query = sqlx::query_scalar!(
+        "-- events::state
+select state from jobs where id = $1",
+        job.as_str(),
+    );
     let state = bounded(query.fetch_optional(&storage.pool)).await?;
     let state = state.ok_or_else(|| Error::not_found("job", job))?;
     serde_json::from_value(Value::String(state))

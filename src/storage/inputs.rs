@@ -1,6 +1,5 @@
 //! What a claimed job's spec refers to, by id or name. Knows which rows there are, not where their bytes lie.
 
-use sqlx::FromRow;
 use sqlx::types::Json;
 
 use super::queue::{Lease, id_of, word};
@@ -19,21 +18,22 @@ pub struct DatasetInput {
     pub format: DatasetFormat,
 }
 
-const DATASET: &str = "-- inputs::dataset
-select name, sha256, bytes, format from datasets where id = $1 or name = $1 order by id = $1 desc limit 1";
-
 /// The dataset with this id or name.
 pub async fn dataset(storage: &Storage, reference: &str) -> Result<Option<DatasetInput>> {
-    let query = sqlx::query_as::<_, (String, String, i64, String)>(DATASET).bind(reference);
+    let query = sqlx::query!(
+        "-- inputs::dataset
+select name, sha256, bytes, format from datasets where id = $1 or name = $1 order by id = $1 desc limit 1",
+        reference,
+    );
     let row = bounded(query.fetch_optional(&storage.pool)).await?;
-    row.map(|(name, sha256, bytes, format)| {
+    row.map(|row| {
         Ok(DatasetInput {
             entry: FileEntry {
-                name: format!("{name}.jsonl"),
-                sha256,
-                bytes: bytes.unsigned_abs(),
+                name: format!("{}.jsonl", row.name),
+                sha256: row.sha256,
+                bytes: row.bytes.unsigned_abs(),
             },
-            format: word(format)?,
+            format: word(row.format)?,
         })
     })
     .transpose()
@@ -52,20 +52,21 @@ pub struct ModelInput {
     pub files: Vec<FileEntry>,
 }
 
-const MODEL: &str = "-- inputs::base_model
-select id, name, state, files from base_models where id = $1 or name = $1 order by id = $1 desc limit 1";
-
 /// The base model with this id or name.
 pub async fn base_model(storage: &Storage, reference: &str) -> Result<Option<ModelInput>> {
-    type Row = (String, String, String, Json<Vec<FileEntry>>);
-    let query = sqlx::query_as::<_, Row>(MODEL).bind(reference);
+    let query = sqlx::query!(
+        r#"-- inputs::base_model
+select id, name, state, files as "files: Json<Vec<FileEntry>>"
+from base_models where id = $1 or name = $1 order by id = $1 desc limit 1"#,
+        reference,
+    );
     let row = bounded(query.fetch_optional(&storage.pool)).await?;
-    row.map(|(id, name, state, files)| {
+    row.map(|row| {
         Ok(ModelInput {
-            id: id_of(id)?,
-            name,
-            state: word(state)?,
-            files: files.0,
+            id: id_of(row.id)?,
+            name: row.name,
+            state: word(row.state)?,
+            files: row.files.0,
         })
     })
     .transpose()
@@ -93,22 +94,23 @@ pub struct TrainedInput {
     pub checkpoints: Vec<CheckpointInput>,
 }
 
-#[derive(FromRow)]
 struct TrainedRow {
     state: String,
     base_model: Option<String>,
     checkpoints: Json<Vec<(u64, WeightsKind, Vec<FileEntry>)>>,
 }
 
-const TRAINED: &str = "-- inputs::trained
-select state, spec ->> 'base_model' as base_model, coalesce(
-  (select jsonb_agg(jsonb_build_array(c.step, c.kind, c.files) order by c.step) from checkpoints c where c.job = jobs.id),
-  '[]') as checkpoints
-from jobs where id = $1 and kind = 'finetune'";
-
 /// The fine-tune `job` with all its checkpoints.
 pub async fn trained(storage: &Storage, job: &JobId) -> Result<Option<TrainedInput>> {
-    let query = sqlx::query_as::<_, TrainedRow>(TRAINED).bind(job.as_str());
+    let query = sqlx::query_as!(
+        TrainedRow,
+        r#"-- inputs::trained
+select state, spec ->> 'base_model' as base_model, coalesce(
+  (select jsonb_agg(jsonb_build_array(c.step, c.kind, c.files) order by c.step) from checkpoints c where c.job = jobs.id),
+  '[]') as "checkpoints!: _"
+from jobs where id = $1 and kind = 'finetune'"#,
+        job.as_str(),
+    );
     let row = bounded(query.fetch_optional(&storage.pool)).await?;
     row.map(|row| {
         let checkpoints = row.checkpoints.0.into_iter();
@@ -125,24 +127,17 @@ pub async fn trained(storage: &Storage, job: &JobId) -> Result<Option<TrainedInp
     .transpose()
 }
 
-const QUESTIONS: &str = "-- inputs::questions
-select questions from question_sets where id = $1 or name = $1 order by id = $1 desc limit 1";
-
 /// The questions of the set with this id or name.
 pub async fn questions(storage: &Storage, reference: &str) -> Result<Option<Vec<Question>>> {
-    let query = sqlx::query_scalar::<_, Json<Vec<Question>>>(QUESTIONS).bind(reference);
+    let query = sqlx::query_scalar!(
+        r#"-- inputs::questions
+select questions as "questions: Json<Vec<Question>>"
+from question_sets where id = $1 or name = $1 order by id = $1 desc limit 1"#,
+        reference,
+    );
     let row = bounded(query.fetch_optional(&storage.pool)).await?;
     Ok(row.map(|questions| questions.0))
 }
-
-const PLAN: &str = "-- inputs::plan_evaluation
-with held as (
-  select id from jobs where id = $1 and lease_number = $2 and state in ('running', 'pausing', 'cancelling')
-  for no key update),
-planned as (
-  update evaluations set base_model = $3, targets = $4, planned = $5
-  from held where evaluations.job = held.id returning evaluations.id)
-select (select count(*) from held), (select id from planned)";
 
 /// What an evaluation is about, known when every target is.
 #[derive(Debug, Clone, PartialEq)]
@@ -163,13 +158,23 @@ pub async fn plan_evaluation(
     lease: &Lease,
     plan: &EvaluationPlan<'_>,
 ) -> Result<EvaluationId> {
-    let query = sqlx::query_as::<_, (i64, Option<String>)>(PLAN)
-        .bind(lease.job.as_str())
-        .bind(lease.number)
-        .bind(plan.base_model.as_str())
-        .bind(Json(plan.targets))
-        .bind(i64::try_from(plan.planned).unwrap_or(i64::MAX));
-    match bounded(query.fetch_one(&storage.pool)).await? {
+    let query = sqlx::query!(
+        r#"-- inputs::plan_evaluation
+with held as (
+  select id from jobs where id = $1 and lease_number = $2 and state in ('running', 'pausing', 'cancelling')
+  for no key update),
+planned as (
+  update evaluations set base_model = $3, targets = $4, planned = $5
+  from held where evaluations.job = held.id returning evaluations.id)
+select (select count(*) from held) as "held!", (select id from planned) as id"#,
+        lease.job.as_str(),
+        lease.number,
+        plan.base_model.as_str(),
+        Json(plan.targets) as _,
+        i64::try_from(plan.planned).unwrap_or(i64::MAX),
+    );
+    let row = bounded(query.fetch_one(&storage.pool)).await?;
+    match (row.held, row.id) {
         (1, Some(id)) => id_of(id),
         (1, None) => Err(Error::invariant(format!("{} has no evaluation", lease.job))),
         _ => Err(lease.lost()),

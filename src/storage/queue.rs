@@ -14,7 +14,7 @@ mod sweep;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sqlx::{FromRow, PgConnection};
+use sqlx::PgConnection;
 
 use super::{Error, Result, Storage, bounded};
 use crate::domain::ids::JobId;
@@ -68,7 +68,6 @@ pub enum Signal {
     Cancel,
 }
 
-#[derive(FromRow)]
 struct ClaimRow {
     id: String,
     kind: String,
@@ -78,7 +77,11 @@ struct ClaimRow {
     failures: i64,
 }
 
-const CLAIM: &str = "-- queue::claim
+/// Takes the first job that waits: by priority, then by time of queueing, then by id.
+pub async fn claim(storage: &Storage, worker: &str, lease_seconds: f64) -> Result<Option<Claim>> {
+    let query = sqlx::query_as!(
+        ClaimRow,
+        r#"-- queue::claim
 with clock as materialized (select queue_now() as now),
 next as materialized (
   select id from jobs where state = 'queued' and queued_at <= (select now from clock)
@@ -95,15 +98,12 @@ attempted as (
 told as (
   insert into events (job, type, data)
   select id, 'claimed', jsonb_build_object('attempt', attempt, 'worker', $1::text) from claimed)
-select id, kind, spec, lease_number, attempt,
-  (select count(*) from attempts where job = claimed.id and outcome = 'failed') as failures
-from claimed";
-
-/// Takes the first job that waits: by priority, then by time of queueing, then by id.
-pub async fn claim(storage: &Storage, worker: &str, lease_seconds: f64) -> Result<Option<Claim>> {
-    let query = sqlx::query_as::<_, ClaimRow>(CLAIM)
-        .bind(worker)
-        .bind(lease_seconds);
+select id as "id!", kind as "kind!", spec as "spec!", lease_number as "lease_number!", attempt as "attempt!",
+  (select count(*) from attempts where job = claimed.id and outcome = 'failed') as "failures!"
+from claimed"#,
+        worker,
+        lease_seconds,
+    );
     let row = bounded(query.fetch_optional(&storage.pool)).await?;
     row.map(claim_of).transpose()
 }
@@ -121,12 +121,11 @@ fn claim_of(row: ClaimRow) -> Result<Claim> {
     })
 }
 
-const RENEW: &str = "-- queue::renew
-with held as (select job, number from unnest($1::text[], $2::bigint[]) as held (job, number))
-update jobs set lease_expires_at = queue_now() + make_interval(secs => $3)
-from held
-where jobs.id = held.job and jobs.lease_number = held.number and jobs.state in ('running', 'pausing', 'cancelling')
-returning jobs.id, jobs.lease_number, jobs.state = 'cancelling' as cancel";
+struct RenewedRow {
+    id: String,
+    lease_number: i64,
+    cancel: bool,
+}
 
 /// Gives each lease its full length again, in one statement. A lease that is missing in the answer is lost.
 pub(crate) async fn renew_on(
@@ -136,18 +135,33 @@ pub(crate) async fn renew_on(
 ) -> Result<Vec<(Lease, Signal)>> {
     let jobs: Vec<&str> = leases.iter().map(|lease| lease.job.as_str()).collect();
     let numbers: Vec<i64> = leases.iter().map(|lease| lease.number).collect();
-    let query = sqlx::query_as::<_, (String, i64, bool)>(RENEW)
-        .bind(jobs)
-        .bind(numbers)
-        .bind(lease_seconds);
+    let query = sqlx::query_as!(
+        RenewedRow,
+        r#"-- queue::renew
+with held as (select job, number from unnest($1::text[], $2::bigint[]) as held (job, number))
+update jobs set lease_expires_at = queue_now() + make_interval(secs => $3)
+from held
+where jobs.id = held.job and jobs.lease_number = held.number and jobs.state in ('running', 'pausing', 'cancelling')
+returning jobs.id, jobs.lease_number, jobs.state = 'cancelling' as "cancel!""#,
+        &jobs as &[&str],
+        &numbers,
+        lease_seconds,
+    );
     let rows = bounded(query.fetch_all(connection)).await?;
     rows.into_iter().map(renewed).collect()
 }
 
-fn renewed((job, number, cancel): (String, i64, bool)) -> Result<(Lease, Signal)> {
-    let job = id_of(job)?;
-    let signal = if cancel { Signal::Cancel } else { Signal::Go };
-    Ok((Lease { job, number }, signal))
+fn renewed(row: RenewedRow) -> Result<(Lease, Signal)> {
+    let lease = Lease {
+        job: id_of(row.id)?,
+        number: row.lease_number,
+    };
+    let signal = if row.cancel {
+        Signal::Cancel
+    } else {
+        Signal::Go
+    };
+    Ok((lease, signal))
 }
 
 /// Gives one lease its full length again.
@@ -180,15 +194,6 @@ impl Renewals {
     }
 }
 
-const FINGERPRINT: &str = "-- queue::set_fingerprint
-with before as (
-  select id, fingerprint from jobs where id = $1 and lease_number = $2 and state in ('running', 'pausing', 'cancelling')
-  for no key update)
-update jobs set fingerprint = coalesce(jobs.fingerprint, $3),
-  numerics_changed = jobs.numerics_changed or coalesce(jobs.fingerprint <> $3, false)
-from before where jobs.id = before.id
-returning coalesce(before.fingerprint <> $3, false) as changed";
-
 /// Stores, at the first claim, what the numbers depend on besides the spec; true when it was stored and is another.
 ///
 /// *Errors*: lease lost.
@@ -197,10 +202,19 @@ pub async fn set_fingerprint(
     lease: &Lease,
     fingerprint: &Value,
 ) -> Result<bool> {
-    let query = sqlx::query_scalar::<_, bool>(FINGERPRINT)
-        .bind(lease.job.as_str())
-        .bind(lease.number)
-        .bind(fingerprint);
+    let query = sqlx::query_scalar!(
+        r#"-- queue::set_fingerprint
+with before as (
+  select id, fingerprint from jobs where id = $1 and lease_number = $2 and state in ('running', 'pausing', 'cancelling')
+  for no key update)
+update jobs set fingerprint = coalesce(jobs.fingerprint, $3),
+  numerics_changed = jobs.numerics_changed or coalesce(jobs.fingerprint <> $3, false)
+from before where jobs.id = before.id
+returning coalesce(before.fingerprint <> $3, false) as "changed!""#,
+        lease.job.as_str(),
+        lease.number,
+        fingerprint,
+    );
     let changed = bounded(query.fetch_optional(&storage.pool)).await?;
     changed.ok_or_else(|| lease.lost())
 }

@@ -5,7 +5,14 @@ use crate::domain::ids::JobId;
 use crate::domain::job::JobState;
 use crate::storage::{CALL_LIMIT, Error, Storage, bounded, within};
 
-const CANCEL: &str = "-- queue::request_cancel
+/// Cancels a job that waits at once, and asks the attempt of one that runs to end; the state it has now.
+///
+/// *Errors*: not found; state changed when it has ended or is being cancelled already.
+pub async fn request_cancel(storage: &Storage, job: &JobId) -> Result<JobState> {
+    let state = within(CALL_LIMIT, async {
+        let mut transaction = storage.pool.begin().await?;
+        let query = sqlx::query_scalar!(
+            r#"-- queue::request_cancel
 with asked as (
   update jobs set updated_at = queue_now(),
     state = case when state in ('running', 'pausing') then 'cancelling' else 'cancelled' end,
@@ -13,15 +20,9 @@ with asked as (
   where id = $1 and state in ('blocked', 'queued', 'paused', 'running', 'pausing')
   returning id, state),
 told as (insert into events (job, type) select id, state from asked)
-select state from asked";
-
-/// Cancels a job that waits at once, and asks the attempt of one that runs to end; the state it has now.
-///
-/// *Errors*: not found; state changed when it has ended or is being cancelled already.
-pub async fn request_cancel(storage: &Storage, job: &JobId) -> Result<JobState> {
-    let state = within(CALL_LIMIT, async {
-        let mut transaction = storage.pool.begin().await?;
-        let query = sqlx::query_scalar::<_, String>(CANCEL).bind(job.as_str());
+select state as "state!" from asked"#,
+            job.as_str(),
+        );
         let state = query.fetch_optional(&mut *transaction).await?;
         if state.as_deref() == Some("cancelled") {
             family::after_end(&mut transaction, job.as_str()).await?;
@@ -40,9 +41,11 @@ pub async fn request_cancel(storage: &Storage, job: &JobId) -> Result<JobState> 
 }
 
 async fn refusal(storage: &Storage, job: &JobId) -> Result<Error> {
-    const STATE: &str = "-- queue::state
-select state from jobs where id = $1";
-    let query = sqlx::query_scalar::<_, String>(STATE).bind(job.as_str());
+    let query = sqlx::query_scalar!(
+        "-- queue::state
+select state from jobs where id = $1",
+        job.as_str(),
+    );
     let Some(state) = bounded(query.fetch_optional(&storage.pool)).await? else {
         return Ok(Error::not_found("job", job));
     };

@@ -23,23 +23,6 @@ struct Ending<'a> {
     delay: Option<f64>,
 }
 
-const END: &str = "-- queue::end
-with ended as (
-  update jobs set state = $3, phase = null, lease_worker = null, lease_expires_at = null, updated_at = queue_now(),
-    error = case when $3 in ('failed', 'cancelled') then $5::jsonb end,
-    finished_at = case when $3 <> 'queued' then queue_now() end,
-    queued_at = coalesce(queue_now() + make_interval(secs => $6), queued_at),
-    crashes_without_progress = greatest(crashes_without_progress - 1, 0)
-  where id = $1 and lease_number = $2 and state = any($4)
-  returning id, attempt),
-closed as (
-  update attempts set ended_at = queue_now(), outcome = $7, error = $5::jsonb
-  from ended where attempts.job = ended.id and attempts.attempt = ended.attempt),
-told as (
-  insert into events (job, type, data)
-  select id, $8, jsonb_strip_nulls(jsonb_build_object('attempt', attempt, 'error', $5::jsonb)) from ended)
-select count(*) from ended";
-
 async fn end(storage: &Storage, lease: &Lease, ending: Ending<'_>) -> Result<()> {
     let ended = within(CALL_LIMIT, async {
         let mut transaction = storage.pool.begin().await?;
@@ -68,26 +51,43 @@ async fn write_end(
 ) -> Result<i64> {
     let error = ending.error.map(serde_json::to_value).transpose();
     let error: Option<Value> = error.map_err(|error| Error::invariant(error.to_string()))?;
-    let query = sqlx::query_scalar::<_, i64>(END)
-        .bind(lease.job.as_str())
-        .bind(lease.number)
-        .bind(ending.state)
-        .bind(ending.from)
-        .bind(error)
-        .bind(ending.delay)
-        .bind(ending.outcome)
-        .bind(ending.event);
+    let query = sqlx::query_scalar!(
+        r#"-- queue::end
+with ended as (
+  update jobs set state = $3, phase = null, lease_worker = null, lease_expires_at = null, updated_at = queue_now(),
+    error = case when $3 in ('failed', 'cancelled') then $5::jsonb end,
+    finished_at = case when $3 <> 'queued' then queue_now() end,
+    queued_at = coalesce(queue_now() + make_interval(secs => $6), queued_at),
+    crashes_without_progress = greatest(crashes_without_progress - 1, 0)
+  where id = $1 and lease_number = $2 and state = any($4)
+  returning id, attempt),
+closed as (
+  update attempts set ended_at = queue_now(), outcome = $7, error = $5::jsonb
+  from ended where attempts.job = ended.id and attempts.attempt = ended.attempt),
+told as (
+  insert into events (job, type, data)
+  select id, $8, jsonb_strip_nulls(jsonb_build_object('attempt', attempt, 'error', $5::jsonb)) from ended)
+select count(*) as "count!" from ended"#,
+        lease.job.as_str(),
+        lease.number,
+        ending.state,
+        ending.from as &[&str],
+        error,
+        ending.delay,
+        ending.outcome,
+        ending.event,
+    );
     Ok(query.fetch_one(connection).await?)
 }
 
-const HELD: &str = "-- queue::refusal
-select count(*) from jobs where id = $1 and lease_number = $2 and state = 'cancelling'";
-
 /// Why an end touched no row: the job is being cancelled, or the lease is gone.
 async fn refusal(storage: &Storage, lease: &Lease) -> Error {
-    let query = sqlx::query_scalar::<_, i64>(HELD)
-        .bind(lease.job.as_str())
-        .bind(lease.number);
+    let query = sqlx::query_scalar!(
+        r#"-- queue::refusal
+select count(*) as "count!" from jobs where id = $1 and lease_number = $2 and state = 'cancelling'"#,
+        lease.job.as_str(),
+        lease.number,
+    );
     match crate::storage::bounded(query.fetch_one(&storage.pool)).await {
         Ok(1) => Error::StateChanged {
             job: lease.job.clone(),

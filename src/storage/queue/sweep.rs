@@ -1,5 +1,7 @@
 //! What becomes of jobs whose attempt vanished. Looks at leases only, never at who holds them.
 
+use sqlx::PgConnection;
+
 use super::{Lease, Result, family, id_of, word};
 use crate::domain::job::JobState;
 use crate::domain::scheduling::CRASHES_WITHOUT_PROGRESS;
@@ -14,7 +16,37 @@ pub struct Swept {
     pub state: JobState,
 }
 
-const SWEEP: &str = "-- queue::sweep
+struct SweptRow {
+    id: String,
+    lease_number: i64,
+    state: String,
+}
+
+/// Takes back up to 100 jobs whose lease has run out, but none before the database has been up for one lease, since a
+/// database that was away could not renew.
+pub async fn sweep(storage: &Storage, lease_seconds: f64) -> Result<Vec<Swept>> {
+    let rows = within(CALL_LIMIT, async {
+        let mut transaction = storage.pool.begin().await?;
+        let rows = take_back(&mut transaction, lease_seconds).await?;
+        for row in &rows {
+            if row.state != "queued" {
+                family::after_end(&mut transaction, &row.id).await?;
+            }
+        }
+        transaction.commit().await?;
+        Ok(rows)
+    })
+    .await?;
+    if !rows.is_empty() {
+        storage.hints().ring_work();
+    }
+    rows.into_iter().map(swept).collect()
+}
+
+async fn take_back(connection: &mut PgConnection, lease_seconds: f64) -> Result<Vec<SweptRow>> {
+    let query = sqlx::query_as!(
+        SweptRow,
+        r#"-- queue::sweep
 with clock as materialized (select queue_now() as now),
 lost as materialized (
   select id from jobs
@@ -39,38 +71,19 @@ told as (
   insert into events (job, type, data) select id, 'lost', jsonb_build_object('attempt', attempt) from swept
   union all
   select id, state, jsonb_strip_nulls(jsonb_build_object('error', error)) from swept)
-select id, lease_number, state from swept";
-
-/// Takes back up to 100 jobs whose lease has run out, but none before the database has been up for one lease, since a
-/// database that was away could not renew.
-pub async fn sweep(storage: &Storage, lease_seconds: f64) -> Result<Vec<Swept>> {
-    let rows = within(CALL_LIMIT, async {
-        let mut transaction = storage.pool.begin().await?;
-        let query = sqlx::query_as::<_, (String, i64, String)>(SWEEP)
-            .bind(lease_seconds)
-            .bind(CRASHES_WITHOUT_PROGRESS as i32);
-        let rows = query.fetch_all(&mut *transaction).await?;
-        for (job, _, state) in &rows {
-            if state != "queued" {
-                family::after_end(&mut transaction, job).await?;
-            }
-        }
-        transaction.commit().await?;
-        Ok(rows)
-    })
-    .await?;
-    if !rows.is_empty() {
-        storage.hints().ring_work();
-    }
-    rows.into_iter().map(swept).collect()
+select id as "id!", lease_number as "lease_number!", state as "state!" from swept"#,
+        lease_seconds,
+        CRASHES_WITHOUT_PROGRESS as i32,
+    );
+    Ok(query.fetch_all(connection).await?)
 }
 
-fn swept((job, number, state): (String, i64, String)) -> Result<Swept> {
+fn swept(row: SweptRow) -> Result<Swept> {
     Ok(Swept {
         lease: Lease {
-            job: id_of(job)?,
-            number,
+            job: id_of(row.id)?,
+            number: row.lease_number,
         },
-        state: word(state)?,
+        state: word(row.state)?,
     })
 }

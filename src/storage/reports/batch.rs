@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 
 use super::{Batch, NewEvent, Progressed};
 use crate::domain::job::Phase;
@@ -55,7 +56,13 @@ fn whole(numbers: impl Iterator<Item = u64>) -> Vec<i64> {
         .collect()
 }
 
-const STEPS: &str = "-- reports::steps
+async fn steps(connection: &mut PgConnection, lease: &Lease, points: &[StepPoint]) -> Result<()> {
+    if points.is_empty() {
+        return Ok(());
+    }
+    let floats = |field: fn(&StepPoint) -> f64| points.iter().map(field).collect::<Vec<f64>>();
+    let query = sqlx::query_scalar!(
+        r#"-- reports::steps
 with held as (
   select id from jobs where id = $1 and lease_number = $2 and state in ('running', 'pausing', 'cancelling')
   for no key update),
@@ -68,49 +75,48 @@ metric as (
 timing as (
   insert into timings (job, step, tokens_per_second, peak_memory_bytes)
   select held.id, step, tokens_per_second, peak_memory_bytes from held, given on conflict do nothing)
-select count(*) from held";
-
-async fn steps(connection: &mut PgConnection, lease: &Lease, points: &[StepPoint]) -> Result<()> {
-    if points.is_empty() {
-        return Ok(());
-    }
-    let floats = |field: fn(&StepPoint) -> f64| points.iter().map(field).collect::<Vec<f64>>();
-    let query = sqlx::query_scalar(STEPS)
-        .bind(lease.job.as_str())
-        .bind(lease.number)
-        .bind(whole(points.iter().map(|point| point.step)))
-        .bind(floats(|point| point.loss))
-        .bind(floats(|point| point.learning_rate))
-        .bind(floats(|point| point.grad_norm))
-        .bind(whole(points.iter().map(|point| point.target_tokens)))
-        .bind(floats(|point| point.tokens_per_second))
-        .bind(whole(points.iter().map(|point| point.peak_memory_bytes)));
+select count(*) as "count!" from held"#,
+        lease.job.as_str(),
+        lease.number,
+        &whole(points.iter().map(|point| point.step)),
+        &floats(|point| point.loss),
+        &floats(|point| point.learning_rate),
+        &floats(|point| point.grad_norm),
+        &whole(points.iter().map(|point| point.target_tokens)),
+        &floats(|point| point.tokens_per_second),
+        &whole(points.iter().map(|point| point.peak_memory_bytes)),
+    );
     held(lease, query.fetch_one(connection).await?)
 }
-
-const MODULES: &str = "-- reports::modules
-with held as (
-  select id from jobs where id = $1 and lease_number = $2 and state in ('running', 'pausing', 'cancelling')
-  for no key update),
-named as (
-  insert into norm_modules (job, modules) select id, $3 from held
-  on conflict (job) do update set modules = excluded.modules)
-select count(*) from held";
 
 async fn write_modules(
     connection: &mut PgConnection,
     lease: &Lease,
     modules: &[NormModule],
 ) -> Result<()> {
-    let query = sqlx::query_scalar(MODULES)
-        .bind(lease.job.as_str())
-        .bind(lease.number)
-        .bind(sqlx::types::Json(modules));
+    let query = sqlx::query_scalar!(
+        r#"-- reports::modules
+with held as (
+  select id from jobs where id = $1 and lease_number = $2 and state in ('running', 'pausing', 'cancelling')
+  for no key update),
+named as (
+  insert into norm_modules (job, modules) select id, $3 from held
+  on conflict (job) do update set modules = excluded.modules)
+select count(*) as "count!" from held"#,
+        lease.job.as_str(),
+        lease.number,
+        Json(modules) as _,
+    );
     held(lease, query.fetch_one(connection).await?)
 }
 
 /// Arrays have no arrays of their own kind as elements, so each series comes flat: `$4` numbers a step.
-const NORMS: &str = "-- reports::norms
+async fn norms(connection: &mut PgConnection, lease: &Lease, points: &[NormPoint]) -> Result<()> {
+    let Some(width) = points.first().map(|point| point.a_norm.len()) else {
+        return Ok(());
+    };
+    let query = sqlx::query_scalar!(
+        r#"-- reports::norms
 with held as (
   select id from jobs where id = $1 and lease_number = $2 and state in ('running', 'pausing', 'cancelling')
   for no key update),
@@ -122,23 +128,18 @@ point as (
     select step, ((place - 1) * $4 + 1)::int as first, (place * $4)::int as last
     from unnest($3::bigint[]) with ordinality as given (step, place)) as given
   on conflict do nothing)
-select count(*) from held";
-
-async fn norms(connection: &mut PgConnection, lease: &Lease, points: &[NormPoint]) -> Result<()> {
-    let Some(width) = points.first().map(|point| point.a_norm.len()) else {
-        return Ok(());
-    };
-    let query = sqlx::query_scalar(NORMS)
-        .bind(lease.job.as_str())
-        .bind(lease.number)
-        .bind(whole(points.iter().map(|point| point.step)))
-        .bind(width as i64)
-        .bind(flat(points, width, |point| &point.a_norm)?)
-        .bind(flat(points, width, |point| &point.b_norm)?)
-        .bind(flat(points, width, |point| &point.ba_norm)?)
-        .bind(flat(points, width, |point| &point.a_grad_norm)?)
-        .bind(flat(points, width, |point| &point.b_grad_norm)?)
-        .bind(flat(points, width, |point| &point.b_cosine_previous)?);
+select count(*) as "count!" from held"#,
+        lease.job.as_str(),
+        lease.number,
+        &whole(points.iter().map(|point| point.step)),
+        width as i64,
+        &flat(points, width, |point| &point.a_norm)?,
+        &flat(points, width, |point| &point.b_norm)?,
+        &flat(points, width, |point| &point.ba_norm)?,
+        &flat(points, width, |point| &point.a_grad_norm)?,
+        &flat(points, width, |point| &point.b_grad_norm)?,
+        &flat(points, width, |point| &point.b_cosine_previous)?,
+    );
     held(lease, query.fetch_one(connection).await?)
 }
 
@@ -152,15 +153,6 @@ fn flat(points: &[NormPoint], width: usize, of: fn(&NormPoint) -> &Vec<f64>) -> 
     Ok(points.iter().flat_map(of).copied().collect())
 }
 
-const HOLD_OUT: &str = "-- reports::hold_out
-with held as (
-  select id from jobs where id = $1 and lease_number = $2 and state in ('running', 'pausing', 'cancelling')
-  for no key update),
-point as (
-  insert into hold_out (job, step, loss)
-  select held.id, step, loss from held, unnest($3::bigint[], $4::float8[]) as given (step, loss) on conflict do nothing)
-select count(*) from held";
-
 async fn hold_out(
     connection: &mut PgConnection,
     lease: &Lease,
@@ -169,15 +161,31 @@ async fn hold_out(
     if points.is_empty() {
         return Ok(());
     }
-    let query = sqlx::query_scalar(HOLD_OUT)
-        .bind(lease.job.as_str())
-        .bind(lease.number)
-        .bind(whole(points.iter().map(|point| point.0)))
-        .bind(points.iter().map(|point| point.1).collect::<Vec<f64>>());
+    let query = sqlx::query_scalar!(
+        r#"-- reports::hold_out
+with held as (
+  select id from jobs where id = $1 and lease_number = $2 and state in ('running', 'pausing', 'cancelling')
+  for no key update),
+point as (
+  insert into hold_out (job, step, loss)
+  select held.id, step, loss from held, unnest($3::bigint[], $4::float8[]) as given (step, loss) on conflict do nothing)
+select count(*) as "count!" from held"#,
+        lease.job.as_str(),
+        lease.number,
+        &whole(points.iter().map(|point| point.0)),
+        &points.iter().map(|point| point.1).collect::<Vec<f64>>(),
+    );
     held(lease, query.fetch_one(connection).await?)
 }
 
-const EVENTS: &str = "-- reports::events
+async fn events(connection: &mut PgConnection, lease: &Lease, events: &[NewEvent]) -> Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let types: Vec<&str> = events.iter().map(|event| event.r#type.as_str()).collect();
+    let data: Vec<Value> = events.iter().map(|event| event.data.clone()).collect();
+    let query = sqlx::query_scalar!(
+        r#"-- reports::events
 with held as (
   select id from jobs where id = $1 and lease_number = $2 and state in ('running', 'pausing', 'cancelling')
   for no key update),
@@ -185,32 +193,14 @@ told as (
   insert into events (job, type, data)
   select held.id, type, data from held, unnest($3::text[], $4::jsonb[]) with ordinality as given (type, data, place)
   order by place)
-select count(*) from held";
-
-async fn events(connection: &mut PgConnection, lease: &Lease, events: &[NewEvent]) -> Result<()> {
-    if events.is_empty() {
-        return Ok(());
-    }
-    let types: Vec<&str> = events.iter().map(|event| event.r#type.as_str()).collect();
-    let data: Vec<&Value> = events.iter().map(|event| &event.data).collect();
-    let query = sqlx::query_scalar(EVENTS)
-        .bind(lease.job.as_str())
-        .bind(lease.number)
-        .bind(types)
-        .bind(data.into_iter().cloned().collect::<Vec<Value>>());
+select count(*) as "count!" from held"#,
+        lease.job.as_str(),
+        lease.number,
+        &types as &[&str],
+        &data,
+    );
     held(lease, query.fetch_one(connection).await?)
 }
-
-const STANDING: &str = "-- reports::standing
-with held as (
-  update jobs set updated_at = queue_now(), phase = coalesce($3, phase),
-    progress_since = case when $4::bigint is null or progress_unit = $6 then progress_since else queue_now() end,
-    progress_from = case when $4 is null or progress_unit = $6 then progress_from else $4 end,
-    progress_done = coalesce($4, progress_done), progress_total = coalesce($5, progress_total),
-    progress_unit = coalesce($6, progress_unit)
-  where id = $1 and lease_number = $2 and state in ('running', 'pausing', 'cancelling')
-  returning id)
-select count(*) from held";
 
 async fn standing(
     connection: &mut PgConnection,
@@ -222,13 +212,24 @@ async fn standing(
         return Ok(());
     }
     let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    let query = sqlx::query_scalar(STANDING)
-        .bind(lease.job.as_str())
-        .bind(lease.number)
-        .bind(phase.map(phase_name).transpose()?)
-        .bind(progress.map(|progress| number(progress.done)))
-        .bind(progress.map(|progress| number(progress.total)))
-        .bind(progress.map(|progress| progress.unit.as_str()));
+    let query = sqlx::query_scalar!(
+        r#"-- reports::standing
+with held as (
+  update jobs set updated_at = queue_now(), phase = coalesce($3, phase),
+    progress_since = case when $4::bigint is null or progress_unit = $6 then progress_since else queue_now() end,
+    progress_from = case when $4 is null or progress_unit = $6 then progress_from else $4 end,
+    progress_done = coalesce($4, progress_done), progress_total = coalesce($5, progress_total),
+    progress_unit = coalesce($6, progress_unit)
+  where id = $1 and lease_number = $2 and state in ('running', 'pausing', 'cancelling')
+  returning id)
+select count(*) as "count!" from held"#,
+        lease.job.as_str(),
+        lease.number,
+        phase.map(phase_name).transpose()?,
+        progress.map(|progress| number(progress.done)),
+        progress.map(|progress| number(progress.total)),
+        progress.map(|progress| progress.unit.as_str()),
+    );
     held(lease, query.fetch_one(connection).await?)
 }
 

@@ -2,7 +2,6 @@
 
 use std::ops::RangeInclusive;
 
-use sqlx::FromRow;
 use sqlx::types::Json;
 
 use super::{Error, Result, Storage, bounded};
@@ -18,21 +17,21 @@ fn ends(steps: &Steps) -> (i64, i64) {
     (end(*steps.start()), end(*steps.end()))
 }
 
-const JOB: &str = "-- metrics::require_job
-select exists (select from jobs where id = $1)";
-
 /// Makes sure that there is such a job.
 ///
 /// *Errors*: not found.
 pub async fn require_job(storage: &Storage, job: &JobId) -> Result<()> {
-    let query = sqlx::query_scalar(JOB).bind(job.as_str());
+    let query = sqlx::query_scalar!(
+        r#"-- metrics::require_job
+select exists (select from jobs where id = $1) as "exists!""#,
+        job.as_str()
+    );
     match bounded(query.fetch_one(&storage.pool)).await? {
         true => Ok(()),
         false => Err(Error::not_found("job", job)),
     }
 }
 
-#[derive(FromRow)]
 struct StepRow {
     step: i64,
     loss: f64,
@@ -43,17 +42,19 @@ struct StepRow {
     peak_memory_bytes: Option<i64>,
 }
 
-const STEPS: &str = "-- metrics::steps
-select step, loss, learning_rate, grad_norm, target_tokens, tokens_per_second, peak_memory_bytes
-from metrics left join timings using (job, step) where job = $1 and step between $2 and $3 order by step";
-
 /// The series of [`crate::domain::series::STEP_SERIES`], in their order.
 pub async fn steps(storage: &Storage, job: &JobId, wanted: &Steps) -> Result<Columns> {
     let (from, to) = ends(wanted);
-    let query = sqlx::query_as::<_, StepRow>(STEPS)
-        .bind(job.as_str())
-        .bind(from)
-        .bind(to);
+    let query = sqlx::query_as!(
+        StepRow,
+        r#"-- metrics::steps
+select step as "step!", loss, learning_rate, grad_norm, target_tokens,
+  tokens_per_second as "tokens_per_second?", peak_memory_bytes as "peak_memory_bytes?"
+from metrics left join timings using (job, step) where job = $1 and step between $2 and $3 order by step"#,
+        job.as_str(),
+        from,
+        to
+    );
     let rows = bounded(query.fetch_all(&storage.pool)).await?;
     let column = |value: fn(&StepRow) -> f64| rows.iter().map(value).collect();
     Ok(Columns {
@@ -69,34 +70,34 @@ pub async fn steps(storage: &Storage, job: &JobId, wanted: &Steps) -> Result<Col
     })
 }
 
-const HOLD_OUT: &str = "-- metrics::hold_out
-select step, loss from hold_out where job = $1 and step between $2 and $3 order by step";
-
 /// The loss on the rows kept out.
 pub async fn hold_out(storage: &Storage, job: &JobId, wanted: &Steps) -> Result<Columns> {
     let (from, to) = ends(wanted);
-    let query = sqlx::query_as::<_, (i64, f64)>(HOLD_OUT)
-        .bind(job.as_str())
-        .bind(from)
-        .bind(to);
+    let query = sqlx::query!(
+        "-- metrics::hold_out
+select step, loss from hold_out where job = $1 and step between $2 and $3 order by step",
+        job.as_str(),
+        from,
+        to
+    );
     let rows = bounded(query.fetch_all(&storage.pool)).await?;
     Ok(Columns {
-        steps: rows.iter().map(|(step, _)| step.unsigned_abs()).collect(),
-        values: vec![rows.iter().map(|(_, loss)| *loss).collect()],
+        steps: rows.iter().map(|row| row.step.unsigned_abs()).collect(),
+        values: vec![rows.iter().map(|row| row.loss).collect()],
     })
 }
 
-const MODULES: &str = "-- metrics::norm_modules
-select modules from norm_modules where job = $1";
-
 /// The adapted modules of a job; none before its first norms.
 pub async fn norm_modules(storage: &Storage, job: &JobId) -> Result<Vec<NormModule>> {
-    let query = sqlx::query_scalar::<_, Json<Vec<NormModule>>>(MODULES).bind(job.as_str());
+    let query = sqlx::query_scalar!(
+        r#"-- metrics::norm_modules
+select modules as "modules: Json<Vec<NormModule>>" from norm_modules where job = $1"#,
+        job.as_str()
+    );
     let modules = bounded(query.fetch_optional(&storage.pool)).await?;
     Ok(modules.map(|modules| modules.0).unwrap_or_default())
 }
 
-#[derive(FromRow)]
 struct NormRow {
     step: i64,
     a_norm: Vec<f64>,
@@ -121,17 +122,6 @@ impl NormRow {
     }
 }
 
-const NORMS: &str = "-- metrics::norms
-select step,
-  array(select a_norm[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n) as a_norm,
-  array(select b_norm[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n) as b_norm,
-  array(select ba_norm[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n) as ba_norm,
-  array(select a_grad_norm[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n) as a_grad_norm,
-  array(select b_grad_norm[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n) as b_grad_norm,
-  array(select b_cosine_previous[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n)
-    as b_cosine_previous
-from norms where job = $1 and step between $2 and $3 order by step";
-
 /// Norms of the modules at `places` of the job's list: for each of the six series one column a module.
 pub async fn norms(
     storage: &Storage,
@@ -141,11 +131,24 @@ pub async fn norms(
 ) -> Result<Columns> {
     let (from, to) = ends(wanted);
     let from_one: Vec<i32> = places.iter().map(|place| *place as i32 + 1).collect();
-    let query = sqlx::query_as::<_, NormRow>(NORMS)
-        .bind(job.as_str())
-        .bind(from)
-        .bind(to);
-    let rows = bounded(query.bind(from_one).fetch_all(&storage.pool)).await?;
+    let query = sqlx::query_as!(
+        NormRow,
+        r#"-- metrics::norms
+select step,
+  array(select a_norm[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n) as "a_norm!",
+  array(select b_norm[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n) as "b_norm!",
+  array(select ba_norm[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n) as "ba_norm!",
+  array(select a_grad_norm[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n) as "a_grad_norm!",
+  array(select b_grad_norm[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n) as "b_grad_norm!",
+  array(select b_cosine_previous[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n)
+    as "b_cosine_previous!"
+from norms where job = $1 and step between $2 and $3 order by step"#,
+        job.as_str(),
+        from,
+        to,
+        &from_one
+    );
+    let rows = bounded(query.fetch_all(&storage.pool)).await?;
     let mut values = vec![Vec::with_capacity(rows.len()); 6 * places.len()];
     for row in &rows {
         for (column, value) in row.series().into_iter().flatten().enumerate() {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::FromRow;
 use sqlx::types::Json;
 
 use super::queue::{id_of, word};
@@ -11,7 +10,6 @@ use crate::domain::evaluation::{Completion, Evaluation, Target, Unscored};
 use crate::domain::ids::EvaluationId;
 use crate::domain::rates::Scores;
 
-#[derive(FromRow)]
 struct EvaluationRow {
     id: String,
     job: String,
@@ -25,18 +23,21 @@ struct EvaluationRow {
     errors: i64,
 }
 
-const EVALUATION: &str = "-- results::evaluation
-select id, job, base_model, judge, metrics, seed, targets, planned,
-  (select count(*) from completions where evaluation = evaluations.id) as answers,
-  (select count(*) from completions where evaluation = evaluations.id
-     and exists (select from jsonb_each_text(unscored) where value = 'error')) as errors
-from evaluations where id = $1 or job = $1";
-
 /// The evaluation with this id, or the one that this job fills.
 ///
 /// *Errors*: not found.
 pub async fn evaluation(storage: &Storage, key: &str) -> Result<Evaluation> {
-    let query = sqlx::query_as::<_, EvaluationRow>(EVALUATION).bind(key);
+    let query = sqlx::query_as!(
+        EvaluationRow,
+        r#"-- results::evaluation
+select id, job, base_model, judge, metrics as "metrics: Json<Vec<String>>", seed,
+  targets as "targets: Json<Vec<Target>>", planned,
+  (select count(*) from completions where evaluation = evaluations.id) as "answers!",
+  (select count(*) from completions where evaluation = evaluations.id
+     and exists (select from jsonb_each_text(unscored) where value = 'error')) as "errors!"
+from evaluations where id = $1 or job = $1"#,
+        key
+    );
     let row = bounded(query.fetch_optional(&storage.pool)).await?;
     evaluation_of(row.ok_or_else(|| Error::not_found("evaluation", key.escape_debug()))?)
 }
@@ -72,7 +73,6 @@ pub struct Wanted {
     pub limit: i64,
 }
 
-#[derive(FromRow)]
 struct CompletionRow {
     position: i64,
     question: String,
@@ -105,27 +105,30 @@ fn completion_of(row: CompletionRow) -> Result<(i64, Completion)> {
     Ok((row.position, completion))
 }
 
-const COMPLETIONS: &str = "-- results::completions
-select position, question, paraphrase, sample, target, prompt, answer, finish_reason, tokens, mean_logprob, scores, unscored
-from completions
-where evaluation = $1 and position > $2
-  and ($3::text[] = '{}' or address = any($3)) and ($4::text[] = '{}' or question = any($4))
-  and ($5::float8 is null or (scores ->> 'aligned')::float8 < $5)
-order by position limit $6";
-
 /// Answers with their positions, in the order of recording.
 pub async fn completions(
     storage: &Storage,
     evaluation: &EvaluationId,
     wanted: &Wanted,
 ) -> Result<Vec<(i64, Completion)>> {
-    let query = sqlx::query_as::<_, CompletionRow>(COMPLETIONS)
-        .bind(evaluation.as_str())
-        .bind(wanted.after)
-        .bind(&wanted.targets)
-        .bind(&wanted.questions)
-        .bind(wanted.aligned_below)
-        .bind(wanted.limit);
+    let query = sqlx::query_as!(
+        CompletionRow,
+        r#"-- results::completions
+select position, question, paraphrase, sample, target as "target: Json<Target>", prompt, answer, finish_reason, tokens,
+  mean_logprob, scores as "scores: Json<BTreeMap<String, f64>>",
+  unscored as "unscored: Json<BTreeMap<String, Unscored>>"
+from completions
+where evaluation = $1 and position > $2
+  and ($3::text[] = '{}' or address = any($3)) and ($4::text[] = '{}' or question = any($4))
+  and ($5::float8 is null or (scores ->> 'aligned')::float8 < $5)
+order by position limit $6"#,
+        evaluation.as_str(),
+        wanted.after,
+        &wanted.targets,
+        &wanted.questions,
+        wanted.aligned_below,
+        wanted.limit
+    );
     let rows = bounded(query.fetch_all(&storage.pool)).await?;
     rows.into_iter().map(completion_of).collect()
 }
@@ -141,7 +144,6 @@ pub struct ScoredAnswer {
     pub scores: Scores,
 }
 
-#[derive(FromRow)]
 struct ScoreRow {
     address: String,
     question: String,
@@ -151,20 +153,21 @@ struct ScoreRow {
     no_coherent: Option<String>,
 }
 
-const SCORES: &str = "-- results::scores
-select address, question, (scores ->> 'aligned')::float8 as aligned, (scores ->> 'coherent')::float8 as coherent,
-  unscored ->> 'aligned' as no_aligned, unscored ->> 'coherent' as no_coherent
-from completions where evaluation = $1 and ($2::text[] = '{}' or address = any($2)) order by address, question";
-
 /// The scores of an evaluation's answers, those of `targets` alone where any are named.
 pub async fn scores(
     storage: &Storage,
     evaluation: &EvaluationId,
     targets: &[String],
 ) -> Result<Vec<ScoredAnswer>> {
-    let query = sqlx::query_as::<_, ScoreRow>(SCORES)
-        .bind(evaluation.as_str())
-        .bind(targets);
+    let query = sqlx::query_as!(
+        ScoreRow,
+        "-- results::scores
+select address, question, (scores ->> 'aligned')::float8 as aligned, (scores ->> 'coherent')::float8 as coherent,
+  unscored ->> 'aligned' as no_aligned, unscored ->> 'coherent' as no_coherent
+from completions where evaluation = $1 and ($2::text[] = '{}' or address = any($2)) order by address, question",
+        evaluation.as_str(),
+        targets
+    );
     let rows = bounded(query.fetch_all(&storage.pool)).await?;
     rows.into_iter().map(scored_of).collect()
 }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
-use sqlx::FromRow;
 use time::{Duration, OffsetDateTime};
 
 use super::{column, id, word};
@@ -28,7 +27,6 @@ pub struct Filter {
     pub before: Option<JobId>,
 }
 
-#[derive(FromRow)]
 struct JobRow {
     id: String,
     kind: String,
@@ -59,32 +57,30 @@ struct JobRow {
     pending: Vec<String>,
 }
 
+/// A query of whole jobs: its name, what comes behind `from jobs`, its parameters.
 macro_rules! shown {
-    ($name:literal, $rest:literal) => {
-        concat!(
-            "-- jobs::",
-            $name,
-            "
+    ($name:tt, $rest:tt, $($parameters:tt)+) => {
+        sqlx::query_as!(
+            JobRow,
+            "-- jobs::" + $name + r#"
 select id, kind, name, owner, state, priority, tags, spec, numerics_hash, spec_hash, phase, progress_done,
   progress_total, progress_unit, progress_since, progress_from, error, attempt, result, created_at, queued_at,
-  started_at, finished_at, updated_at, coalesce(state = 'queued' and queued_at > queue_now(), false) as postponed,
-  array(select parent from job_parents where job = jobs.id order by parent) as parents,
+  started_at, finished_at, updated_at, coalesce(state = 'queued' and queued_at > queue_now(), false) as "postponed!",
+  array(select parent from job_parents where job = jobs.id order by parent) as "parents!",
   case when state = 'blocked' then array(
     select parent from job_parents join jobs p on p.id = parent where job = jobs.id and p.state <> 'succeeded' order by parent)
-  else '{}' end as pending
-from jobs ",
-            $rest
+  else '{}' end as "pending!"
+from jobs "# + $rest,
+            $($parameters)+
         )
     };
 }
-
-const GET: &str = shown!("get", "where id = $1");
 
 /// One job.
 ///
 /// *Errors*: not found.
 pub async fn get(storage: &Storage, job: &JobId) -> Result<Job> {
-    let query = sqlx::query_as::<_, JobRow>(GET).bind(job.as_str());
+    let query = shown!("get", "where id = $1", job.as_str());
     let row = bounded(query.fetch_optional(&storage.pool)).await?;
     let row = row.ok_or_else(|| Error::not_found("job", job))?;
     let ahead = match row.state == "queued" {
@@ -94,23 +90,16 @@ pub async fn get(storage: &Storage, job: &JobId) -> Result<Job> {
     job_of(row, ahead)
 }
 
-const AHEAD: &str = "-- jobs::ahead
-select count(*) from jobs one join jobs other on other.state = 'queued'
-  and (other.priority, other.queued_at, other.id) < (one.priority, one.queued_at, one.id)
-where one.id = $1 and one.state = 'queued'";
-
 async fn ahead_of(storage: &Storage, job: &JobId) -> Result<i64> {
-    let query = sqlx::query_scalar(AHEAD).bind(job.as_str());
+    let query = sqlx::query_scalar!(
+        r#"-- jobs::ahead
+select count(*) as "ahead!" from jobs one join jobs other on other.state = 'queued'
+  and (other.priority, other.queued_at, other.id) < (one.priority, one.queued_at, one.id)
+where one.id = $1 and one.state = 'queued'"#,
+        job.as_str()
+    );
     bounded(query.fetch_one(&storage.pool)).await
 }
-
-const LIST: &str = shown!(
-    "list",
-    "where ($1::text[] = '{}' or kind = any($1)) and ($2::text[] = '{}' or state = any($2))
-  and ($3::text is null or name = $3) and tags @> $4 and tags ?& $5
-  and ($6::text is null or (created_at, id) < (select b.created_at, b.id from jobs b where b.id = $6))
-order by created_at desc, id desc limit $7"
-);
 
 /// The newest jobs that `filter` lets through, at most `limit`.
 pub async fn list(storage: &Storage, filter: &Filter, limit: u32) -> Result<Vec<Job>> {
@@ -121,14 +110,20 @@ pub async fn list(storage: &Storage, filter: &Filter, limit: u32) -> Result<Vec<
         Some((key.clone(), Value::from(value.as_str())))
     });
     let keys: Vec<&str> = filter.tags.iter().map(|(key, _)| key.as_str()).collect();
-    let query = sqlx::query_as::<_, JobRow>(LIST)
-        .bind(kinds)
-        .bind(states)
-        .bind(filter.name.as_deref())
-        .bind(Value::Object(valued.collect()))
-        .bind(keys)
-        .bind(filter.before.as_ref().map(JobId::as_str))
-        .bind(i64::from(limit));
+    let query = shown!(
+        "list",
+        "where ($1::text[] = '{}' or kind = any($1)) and ($2::text[] = '{}' or state = any($2))
+  and ($3::text is null or name = $3) and tags @> $4 and tags ?& $5
+  and ($6::text is null or (created_at, id) < (select b.created_at, b.id from jobs b where b.id = $6))
+order by created_at desc, id desc limit $7",
+        kinds.as_slice() as _,
+        states.as_slice() as _,
+        filter.name.as_deref(),
+        Value::Object(valued.collect()),
+        keys.as_slice() as _,
+        filter.before.as_ref().map(JobId::as_str),
+        i64::from(limit)
+    );
     let rows = bounded(query.fetch_all(&storage.pool)).await?;
     let queued = rows.iter().filter(|row| row.state == "queued");
     let ahead = places(storage, queued.map(|row| row.id.as_str()).collect()).await?;
@@ -140,19 +135,20 @@ pub async fn list(storage: &Storage, filter: &Filter, limit: u32) -> Result<Vec<
         .collect()
 }
 
-const PLACES: &str = "-- jobs::places
-select id, ahead from (
-  select id, row_number() over (order by priority, queued_at, id) - 1 as ahead from jobs where state = 'queued') queue
-where id = any($1)";
-
 /// How many queued jobs come before each of `jobs`.
 async fn places(storage: &Storage, jobs: Vec<&str>) -> Result<HashMap<String, i64>> {
     if jobs.is_empty() {
         return Ok(HashMap::new());
     }
-    let query = sqlx::query_as::<_, (String, i64)>(PLACES).bind(jobs);
+    let query = sqlx::query!(
+        r#"-- jobs::places
+select id as "id!", ahead as "ahead!" from (
+  select id, row_number() over (order by priority, queued_at, id) - 1 as ahead from jobs where state = 'queued') queue
+where id = any($1)"#,
+        jobs.as_slice() as _
+    );
     let rows = bounded(query.fetch_all(&storage.pool)).await?;
-    Ok(rows.into_iter().collect())
+    Ok(rows.into_iter().map(|row| (row.id, row.ahead)).collect())
 }
 
 fn job_of(row: JobRow, ahead: Option<i64>) -> Result<Job> {
@@ -245,7 +241,6 @@ fn eta(row: &JobRow, done: i64, total: i64) -> Option<OffsetDateTime> {
         .checked_add(Duration::checked_seconds_f64(left)?)
 }
 
-#[derive(FromRow)]
 struct AttemptRow {
     attempt: i32,
     worker: String,
@@ -256,12 +251,14 @@ struct AttemptRow {
     error: Option<Value>,
 }
 
-const ATTEMPTS: &str = "-- jobs::attempts
-select attempt, worker, lease_number, started_at, ended_at, outcome, error from attempts where job = $1 order by attempt";
-
 /// Every execution of a job, oldest first; none for a job that does not exist.
 pub async fn attempts(storage: &Storage, job: &JobId) -> Result<Vec<Attempt>> {
-    let query = sqlx::query_as::<_, AttemptRow>(ATTEMPTS).bind(job.as_str());
+    let query = sqlx::query_as!(
+        AttemptRow,
+        "-- jobs::attempts
+select attempt, worker, lease_number, started_at, ended_at, outcome, error from attempts where job = $1 order by attempt",
+        job.as_str()
+    );
     let rows = bounded(query.fetch_all(&storage.pool)).await?;
     rows.into_iter()
         .map(|row| {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use sqlx::FromRow;
 
 use super::{column, id, word};
 use crate::domain::ids::{DatasetId, JobId};
@@ -63,7 +62,6 @@ pub async fn find(storage: &Storage, named: &Named) -> Result<References> {
     })
 }
 
-#[derive(FromRow)]
 struct BaseRow {
     id: String,
     name: String,
@@ -74,12 +72,14 @@ struct BaseRow {
     job: Option<String>,
 }
 
-const BASE: &str = "-- jobs::base_model
-select id, name, state, source_hash, source, layers, job from base_models where id = $1 or name = $1";
-
 /// The base model with this id or name.
 pub async fn base_model(storage: &Storage, name: &str) -> Result<Option<BaseFacts>> {
-    let query = sqlx::query_as::<_, BaseRow>(BASE).bind(name);
+    let query = sqlx::query_as!(
+        BaseRow,
+        "-- jobs::base_model
+select id, name, state, source_hash, source, layers, job from base_models where id = $1 or name = $1",
+        name
+    );
     let row = bounded(query.fetch_optional(&storage.pool)).await?;
     row.map(base_of).transpose()
 }
@@ -99,38 +99,35 @@ fn base_of(row: BaseRow) -> Result<BaseFacts> {
     })
 }
 
-const DATASETS: &str = "-- jobs::datasets
-select wanted.place, d.id, d.sha256
-from unnest($1::text[]) with ordinality as wanted (name, place) join datasets d on d.id = wanted.name or d.name = wanted.name";
-
 async fn datasets(storage: &Storage, names: &[String]) -> Result<Vec<Option<(DatasetId, String)>>> {
     let mut found = vec![None; names.len()];
     if names.is_empty() {
         return Ok(found);
     }
-    let query = sqlx::query_as::<_, (i64, String, String)>(DATASETS).bind(names);
-    for (place, dataset, sha256) in bounded(query.fetch_all(&storage.pool)).await? {
-        let index = usize::try_from(place - 1).unwrap_or(0);
-        found[index] = Some((id(dataset)?, sha256));
+    let query = sqlx::query!(
+        r#"-- jobs::datasets
+select wanted.place as "place!", d.id as "id!", d.sha256 as "sha256!"
+from unnest($1::text[]) with ordinality as wanted (name, place) join datasets d on d.id = wanted.name or d.name = wanted.name"#,
+        names
+    );
+    for row in bounded(query.fetch_all(&storage.pool)).await? {
+        let index = usize::try_from(row.place - 1).unwrap_or(0);
+        found[index] = Some((id(row.id)?, row.sha256));
     }
     Ok(found)
 }
 
-const QUESTION_SET: &str = "-- jobs::question_set
-select name, sha256, array(select question ->> 'id' from jsonb_array_elements(questions) question) as questions
-from question_sets where id = $1 or name = $1";
-
 async fn question_set(storage: &Storage, name: &str) -> Result<Option<QuestionFacts>> {
-    let query = sqlx::query_as::<_, (String, String, Vec<String>)>(QUESTION_SET).bind(name);
-    let row = bounded(query.fetch_optional(&storage.pool)).await?;
-    Ok(row.map(|(name, sha256, questions)| QuestionFacts {
-        name,
-        sha256,
-        questions,
-    }))
+    let query = sqlx::query_as!(
+        QuestionFacts,
+        r#"-- jobs::question_set
+select name, sha256, array(select question ->> 'id' from jsonb_array_elements(questions) question) as "questions!"
+from question_sets where id = $1 or name = $1"#,
+        name
+    );
+    bounded(query.fetch_optional(&storage.pool)).await
 }
 
-#[derive(FromRow)]
 struct JobRow {
     id: String,
     kind: String,
@@ -142,16 +139,18 @@ struct JobRow {
     result: Value,
 }
 
-const JOBS: &str = "-- jobs::named
-select id, kind, state, spec, numerics_hash, spec_hash, dedup_salt, result from jobs where id = any($1)";
-
 /// Those of `jobs` that exist.
 pub async fn jobs(storage: &Storage, jobs: &[JobId]) -> Result<Jobs> {
     if jobs.is_empty() {
         return Ok(BTreeMap::new());
     }
     let ids: Vec<&str> = jobs.iter().map(JobId::as_str).collect();
-    let query = sqlx::query_as::<_, JobRow>(JOBS).bind(ids);
+    let query = sqlx::query_as!(
+        JobRow,
+        "-- jobs::named
+select id, kind, state, spec, numerics_hash, spec_hash, dedup_salt, result from jobs where id = any($1)",
+        ids.as_slice() as _
+    );
     let rows = bounded(query.fetch_all(&storage.pool)).await?;
     let facts = rows.into_iter().map(job_of);
     facts

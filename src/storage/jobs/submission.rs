@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 
 use crate::domain::ids::{EvaluationId, JobId};
 use crate::domain::job::{Dedup, JobEnvelope, JobKind, JobResult, Priority};
@@ -99,31 +100,20 @@ pub(crate) async fn submit_on(
     Err(Error::Timeout { seconds: 0 })
 }
 
-const LOCK_PARENTS: &str = "-- jobs::lock_parents
-select id, state from jobs where id = any($1) order by id for share";
-
 /// States of the parents, which cannot end before this transaction does.
 async fn lock_parents(
     connection: &mut PgConnection,
     parents: &[JobId],
 ) -> Result<Vec<(String, String)>> {
     let ids: Vec<&str> = parents.iter().map(JobId::as_str).collect();
-    let query = sqlx::query_as(LOCK_PARENTS).bind(ids);
-    Ok(query.fetch_all(connection).await?)
+    let query = sqlx::query!(
+        "-- jobs::lock_parents
+select id, state from jobs where id = any($1) order by id for share",
+        ids.as_slice() as _
+    );
+    let rows = query.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.state)).collect())
 }
-
-const INSERT: &str = "-- jobs::insert
-with made as (
-  insert into jobs (id, kind, name, owner, state, priority, tags, spec, numerics_hash, spec_hash, dedup_salt, result, queued_at)
-  select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, case when $5 = 'queued' then queue_now() end
-  where (select count(*) from (select 1 from jobs where state in ('queued', 'blocked') limit $13) waiting) < $13
-  on conflict (spec_hash, dedup_salt) where state not in ('failed', 'cancelled') and not retired do nothing
-  returning id, state),
-parents as (insert into job_parents (job, parent) select made.id, parent from made, unnest($14::text[]) as parent),
-told as (insert into events (job, type) select id, state from made),
-evaluation as (
-  insert into evaluations (id, job, judge, metrics, seed) select $15, made.id, $16, $17, $18 from made where $15 is not null)
-select count(*) from made";
 
 async fn insert(
     connection: &mut PgConnection,
@@ -133,32 +123,48 @@ async fn insert(
 ) -> Result<bool> {
     let evaluation = job.evaluation.as_ref();
     let parents: Vec<&str> = job.parents.iter().map(JobId::as_str).collect();
-    let result = JobResult {
+    let query = sqlx::query_scalar!(
+        r#"-- jobs::insert
+with made as (
+  insert into jobs (id, kind, name, owner, state, priority, tags, spec, numerics_hash, spec_hash, dedup_salt, result, queued_at)
+  select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, case when $5 = 'queued' then queue_now() end
+  where (select count(*) from (select 1 from jobs where state in ('queued', 'blocked') limit $13) waiting) < $13
+  on conflict (spec_hash, dedup_salt) where state not in ('failed', 'cancelled') and not retired do nothing
+  returning id, state),
+parents as (insert into job_parents (job, parent) select made.id, parent from made, unnest($14::text[]) as parent),
+told as (insert into events (job, type) select id, state from made),
+evaluation as (
+  insert into evaluations (id, job, judge, metrics, seed)
+  select $15, made.id, $16, $17, $18 from made where $15::text is not null)
+select count(*) as "made!" from made"#,
+        job.id.as_str(),
+        job.kind.name(),
+        job.envelope.name.as_deref(),
+        &job.owner,
+        if blocked { "blocked" } else { "queued" },
+        band(job.envelope.priority),
+        Json(&job.envelope.tags) as _,
+        &job.spec,
+        &job.hashes.numerics,
+        &job.hashes.spec,
+        salt(job),
+        Json(first_result(evaluation)) as _,
+        i64::from(bound),
+        parents.as_slice() as _,
+        evaluation.map(|new| new.id.as_str()),
+        evaluation.map(|new| new.judge.as_str()),
+        evaluation.map(|new| Json(&new.metrics)) as _,
+        evaluation.map(|new| i64::try_from(new.seed).unwrap_or(i64::MAX))
+    );
+    Ok(query.fetch_one(connection).await? == 1)
+}
+
+/// What a job has before it did anything: the evaluation that it fills.
+fn first_result(evaluation: Option<&NewEvaluation>) -> JobResult {
+    JobResult {
         evaluation: evaluation.map(|evaluation| evaluation.id.clone()),
         ..JobResult::default()
-    };
-    let made: i64 = sqlx::query_scalar(INSERT)
-        .bind(job.id.as_str())
-        .bind(job.kind.name())
-        .bind(job.envelope.name.as_deref())
-        .bind(&job.owner)
-        .bind(if blocked { "blocked" } else { "queued" })
-        .bind(band(job.envelope.priority))
-        .bind(sqlx::types::Json(&job.envelope.tags))
-        .bind(&job.spec)
-        .bind(&job.hashes.numerics)
-        .bind(&job.hashes.spec)
-        .bind(salt(job))
-        .bind(sqlx::types::Json(result))
-        .bind(i64::from(bound))
-        .bind(parents)
-        .bind(evaluation.map(|evaluation| evaluation.id.as_str()))
-        .bind(evaluation.map(|evaluation| evaluation.judge.as_str()))
-        .bind(evaluation.map(|evaluation| sqlx::types::Json(&evaluation.metrics)))
-        .bind(evaluation.map(|evaluation| i64::try_from(evaluation.seed).unwrap_or(i64::MAX)))
-        .fetch_one(connection)
-        .await?;
-    Ok(made == 1)
+    }
 }
 
 /// The place of a priority among the bands.
@@ -178,20 +184,21 @@ fn salt(job: &NewJob) -> &str {
     }
 }
 
-const EXISTING: &str = "-- jobs::existing
-select id from jobs where spec_hash = $1 and dedup_salt = $2 and state not in ('failed', 'cancelled') and not retired";
-
 async fn existing(connection: &mut PgConnection, job: &NewJob) -> Result<Option<String>> {
-    let query = sqlx::query_scalar(EXISTING)
-        .bind(&job.hashes.spec)
-        .bind(salt(job));
+    let query = sqlx::query_scalar!(
+        "-- jobs::existing
+select id from jobs where spec_hash = $1 and dedup_salt = $2 and state not in ('failed', 'cancelled') and not retired",
+        &job.hashes.spec,
+        salt(job)
+    );
     Ok(query.fetch_optional(connection).await?)
 }
 
-const WAITING: &str = "-- jobs::waiting
-select count(*) >= $1 from (select 1 from jobs where state in ('queued', 'blocked') limit $1) waiting";
-
 async fn is_full(connection: &mut PgConnection, bound: u32) -> Result<bool> {
-    let query = sqlx::query_scalar(WAITING).bind(i64::from(bound));
+    let query = sqlx::query_scalar!(
+        r#"-- jobs::waiting
+select count(*) >= $1 as "full!" from (select 1 from jobs where state in ('queued', 'blocked') limit $1) waiting"#,
+        i64::from(bound)
+    );
     Ok(query.fetch_one(connection).await?)
 }

@@ -1,8 +1,8 @@
 //! Base models as rows; facts about them are written by their register job.
 
 use serde_json::Value;
+use sqlx::PgConnection;
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection};
 use time::OffsetDateTime;
 
 use super::Stretch;
@@ -13,7 +13,6 @@ use crate::storage::jobs::{NewJob, Submitted, submit_on};
 use crate::storage::queue::{id_of, word};
 use crate::storage::{CALL_LIMIT, Error, Result, Storage, bounded, within};
 
-#[derive(FromRow)]
 struct Row {
     id: String,
     name: String,
@@ -61,13 +60,16 @@ fn model_of(row: Row) -> Result<BaseIdentity> {
     })
 }
 
-const BY_KEY: &str = "-- registry::base_model
-select id, name, state, source, source_hash, job, family, parameters, layers, hidden_size, vocab_size, files, created_at
-from base_models where id = $1 or name = $1";
-
 /// The base model with this name or id and the identity of its source, if there is one.
 pub async fn base_model_identity(storage: &Storage, key: &str) -> Result<Option<BaseIdentity>> {
-    let query = sqlx::query_as::<_, Row>(BY_KEY).bind(key);
+    let query = sqlx::query_as!(
+        Row,
+        r#"-- registry::base_model
+select id, name, state, source, source_hash, job, family, parameters, layers, hidden_size, vocab_size,
+  files as "files: Json<Vec<FileEntry>>", created_at
+from base_models where id = $1 or name = $1"#,
+        key
+    );
     let row = bounded(query.fetch_optional(&storage.pool)).await?;
     row.map(model_of).transpose()
 }
@@ -81,15 +83,17 @@ pub async fn base_model(storage: &Storage, key: &str) -> Result<BaseModel> {
     found.map(|identity| identity.model).ok_or_else(missing)
 }
 
-const LIST: &str = "-- registry::base_models
-select id, name, state, source, source_hash, job, family, parameters, layers, hidden_size, vocab_size, files, created_at
-from base_models where $1::text is null or id < $1 order by id desc limit $2";
-
 /// Base models, the newest first.
 pub async fn base_models(storage: &Storage, stretch: Stretch<'_>) -> Result<Vec<BaseModel>> {
-    let query = sqlx::query_as::<_, Row>(LIST)
-        .bind(stretch.before)
-        .bind(stretch.limit);
+    let query = sqlx::query_as!(
+        Row,
+        r#"-- registry::base_models
+select id, name, state, source, source_hash, job, family, parameters, layers, hidden_size, vocab_size,
+  files as "files: Json<Vec<FileEntry>>", created_at
+from base_models where $1::text is null or id < $1 order by id desc limit $2"#,
+        stretch.before,
+        stretch.limit
+    );
     let rows = bounded(query.fetch_all(&storage.pool)).await?;
     rows.into_iter()
         .map(|row| model_of(row).map(|identity| identity.model))
@@ -111,20 +115,21 @@ pub struct JobFacts {
     pub salt: String,
 }
 
-const JOB: &str = "-- registry::job_identity
-select kind, state, spec #>> '{method,type}', numerics_hash, dedup_salt from jobs where id = $1";
-
 /// What a model that is made from `job` depends on; none when there is no such job.
 pub async fn job_identity(storage: &Storage, job: &JobId) -> Result<Option<JobFacts>> {
-    let query = sqlx::query_as::<_, (String, String, Option<String>, String, String)>(JOB);
-    let row = bounded(query.bind(job.as_str()).fetch_optional(&storage.pool)).await?;
-    row.map(|(kind, state, method, numerics_hash, salt)| {
+    let query = sqlx::query!(
+        "-- registry::job_identity
+select kind, state, spec #>> '{method,type}' as method, numerics_hash, dedup_salt from jobs where id = $1",
+        job.as_str()
+    );
+    let row = bounded(query.fetch_optional(&storage.pool)).await?;
+    row.map(|row| {
         Ok(JobFacts {
-            kind: word(kind)?,
-            state: word(state)?,
-            method,
-            numerics_hash,
-            salt,
+            kind: word(row.kind)?,
+            state: word(row.state)?,
+            method: row.method,
+            numerics_hash: row.numerics_hash,
+            salt: row.dedup_salt,
         })
     })
     .transpose()
@@ -157,10 +162,6 @@ pub enum Registered {
     /// This parent failed or was cancelled meanwhile; nothing was made.
     ParentEnded(JobId),
 }
-
-const INSERT: &str = "-- registry::insert_base_model
-insert into base_models (id, name, state, source, source_hash, job) values ($1, $2, 'registering', $3, $4, $5)
-on conflict on constraint base_models_name_key do nothing";
 
 /// Makes a base model and the job that makes it ready, both or neither.
 pub async fn register(storage: &Storage, model: &NewModel, bound: u32) -> Result<Registered> {
@@ -195,14 +196,17 @@ async fn register_on(
             )));
         }
     }
-    let inserted = sqlx::query(INSERT)
-        .bind(model.id.as_str())
-        .bind(&model.name)
-        .bind(&model.source)
-        .bind(&model.source_hash)
-        .bind(model.job.id.as_str())
-        .execute(connection)
-        .await?;
+    let query = sqlx::query!(
+        "-- registry::insert_base_model
+insert into base_models (id, name, state, source, source_hash, job) values ($1, $2, 'registering', $3, $4, $5)
+on conflict on constraint base_models_name_key do nothing",
+        model.id.as_str(),
+        &model.name,
+        &model.source,
+        &model.source_hash,
+        model.job.id.as_str()
+    );
+    let inserted = query.execute(connection).await?;
     Ok(match inserted.rows_affected() {
         1 => Registered::Created,
         _ => Registered::NameTaken,

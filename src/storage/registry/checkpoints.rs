@@ -1,6 +1,5 @@
 //! Checkpoints as rows; written by running attempts only.
 
-use sqlx::FromRow;
 use sqlx::types::Json;
 use time::OffsetDateTime;
 
@@ -11,7 +10,6 @@ use crate::storage::metrics::require_job;
 use crate::storage::queue::{id_of, word};
 use crate::storage::{Error, Result, Storage, bounded};
 
-#[derive(FromRow)]
 struct Row {
     id: String,
     job: String,
@@ -32,27 +30,32 @@ fn checkpoint_of(row: Row) -> Result<Checkpoint> {
     })
 }
 
-const BY_ID: &str = "-- registry::checkpoint
-select id, job, step, kind, files, created_at from checkpoints where id = $1";
-
 /// The checkpoint with this id.
 ///
 /// *Errors*: not found.
 pub async fn checkpoint(storage: &Storage, id: &CheckpointId) -> Result<Checkpoint> {
-    let query = sqlx::query_as::<_, Row>(BY_ID).bind(id.as_str());
+    let query = sqlx::query_as!(
+        Row,
+        r#"-- registry::checkpoint
+select id, job, step, kind, files as "files: Json<Vec<FileEntry>>", created_at from checkpoints where id = $1"#,
+        id.as_str()
+    );
     let row = bounded(query.fetch_optional(&storage.pool)).await?;
     checkpoint_of(row.ok_or_else(|| Error::not_found("checkpoint", id))?)
 }
-
-const OF_JOB: &str = "-- registry::checkpoints
-select id, job, step, kind, files, created_at from checkpoints where job = $1 order by step";
 
 /// The checkpoints of a job by step; none for jobs that make none.
 ///
 /// *Errors*: not found when the job is not there.
 pub async fn checkpoints(storage: &Storage, job: &JobId) -> Result<Vec<Checkpoint>> {
     require_job(storage, job).await?;
-    let query = sqlx::query_as::<_, Row>(OF_JOB).bind(job.as_str());
+    let query = sqlx::query_as!(
+        Row,
+        r#"-- registry::checkpoints
+select id, job, step, kind, files as "files: Json<Vec<FileEntry>>", created_at
+from checkpoints where job = $1 order by step"#,
+        job.as_str()
+    );
     let rows = bounded(query.fetch_all(&storage.pool)).await?;
     rows.into_iter().map(checkpoint_of).collect()
 }

@@ -1,6 +1,5 @@
 //! Datasets as rows.
 
-use sqlx::FromRow;
 use sqlx::types::Json;
 use time::OffsetDateTime;
 
@@ -11,7 +10,6 @@ use crate::domain::ids::DatasetId;
 use crate::storage::queue::{id_of, word};
 use crate::storage::{Error, Result, Storage, bounded};
 
-#[derive(FromRow)]
 struct Row {
     id: String,
     name: String,
@@ -36,12 +34,15 @@ fn dataset_of(row: Row) -> Result<Dataset> {
     })
 }
 
-const BY_KEY: &str = "-- registry::dataset
-select id, name, sha256, bytes, examples, format, report, created_at from datasets where id = $1 or name = $1";
-
 /// The dataset with this name or id, if there is one.
 pub async fn dataset_named(storage: &Storage, key: &str) -> Result<Option<Dataset>> {
-    let query = sqlx::query_as::<_, Row>(BY_KEY).bind(key);
+    let query = sqlx::query_as!(
+        Row,
+        r#"-- registry::dataset
+select id, name, sha256, bytes, examples, format, report as "report: Json<DatasetReport>", created_at
+from datasets where id = $1 or name = $1"#,
+        key
+    );
     let row = bounded(query.fetch_optional(&storage.pool)).await?;
     row.map(dataset_of).transpose()
 }
@@ -54,23 +55,19 @@ pub async fn dataset(storage: &Storage, key: &str) -> Result<Dataset> {
     found.ok_or_else(|| Error::not_found("dataset", key.escape_debug()))
 }
 
-const LIST: &str = "-- registry::datasets
-select id, name, sha256, bytes, examples, format, report, created_at from datasets
-where $1::text is null or id < $1 order by id desc limit $2";
-
 /// Datasets, the newest first.
 pub async fn datasets(storage: &Storage, stretch: Stretch<'_>) -> Result<Vec<Dataset>> {
-    let query = sqlx::query_as::<_, Row>(LIST)
-        .bind(stretch.before)
-        .bind(stretch.limit);
+    let query = sqlx::query_as!(
+        Row,
+        r#"-- registry::datasets
+select id, name, sha256, bytes, examples, format, report as "report: Json<DatasetReport>", created_at
+from datasets where $1::text is null or id < $1 order by id desc limit $2"#,
+        stretch.before,
+        stretch.limit
+    );
     let rows = bounded(query.fetch_all(&storage.pool)).await?;
     rows.into_iter().map(dataset_of).collect()
 }
-
-const INSERT: &str = "-- registry::insert_dataset
-insert into datasets (id, name, sha256, bytes, examples, format, report) values ($1, $2, $3, $4, $5, $6, $7)
-on conflict on constraint datasets_name_key do nothing
-returning id, name, sha256, bytes, examples, format, report, created_at";
 
 /// A dataset whose bytes are in the artifact store.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,14 +86,20 @@ pub struct NewDataset {
 
 /// Records a dataset, unless its name is taken.
 pub async fn insert_dataset(storage: &Storage, new: &NewDataset) -> Result<Stored<Dataset>> {
-    let query = sqlx::query_as::<_, Row>(INSERT)
-        .bind(new.id.as_str())
-        .bind(&new.name)
-        .bind(&new.sha256)
-        .bind(i64::try_from(new.bytes).unwrap_or(i64::MAX))
-        .bind(i64::try_from(new.facts.examples).unwrap_or(i64::MAX))
-        .bind(new.facts.format.name())
-        .bind(Json(&new.facts.report));
+    let query = sqlx::query_as!(
+        Row,
+        r#"-- registry::insert_dataset
+insert into datasets (id, name, sha256, bytes, examples, format, report) values ($1, $2, $3, $4, $5, $6, $7)
+on conflict on constraint datasets_name_key do nothing
+returning id, name, sha256, bytes, examples, format, report as "report: Json<DatasetReport>", created_at"#,
+        new.id.as_str(),
+        &new.name,
+        &new.sha256,
+        i64::try_from(new.bytes).unwrap_or(i64::MAX),
+        i64::try_from(new.facts.examples).unwrap_or(i64::MAX),
+        new.facts.format.name(),
+        Json(&new.facts.report) as _
+    );
     match bounded(query.fetch_optional(&storage.pool)).await? {
         Some(row) => Ok(Stored::Created(dataset_of(row)?)),
         None => Ok(Stored::Existing(dataset(storage, &new.name).await?)),

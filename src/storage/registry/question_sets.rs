@@ -2,7 +2,6 @@
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use sqlx::FromRow;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -13,7 +12,6 @@ use crate::domain::ids::QuestionSetId;
 use crate::storage::queue::id_of;
 use crate::storage::{Error, Result, Storage, bounded};
 
-#[derive(FromRow)]
 struct Row {
     id: String,
     name: String,
@@ -32,35 +30,34 @@ fn set_of(row: Row) -> Result<QuestionSet> {
     })
 }
 
-const BY_KEY: &str = "-- registry::question_set
-select id, name, sha256, description, questions from question_sets where id = $1 or name = $1";
-
 /// The question set with this name or id.
 ///
 /// *Errors*: not found.
 pub async fn question_set(storage: &Storage, key: &str) -> Result<QuestionSet> {
-    let query = sqlx::query_as::<_, Row>(BY_KEY).bind(key);
+    let query = sqlx::query_as!(
+        Row,
+        r#"-- registry::question_set
+select id, name, sha256, description, questions as "questions: Json<Vec<Question>>"
+from question_sets where id = $1 or name = $1"#,
+        key
+    );
     let row = bounded(query.fetch_optional(&storage.pool)).await?;
     set_of(row.ok_or_else(|| Error::not_found("question set", key.escape_debug()))?)
 }
 
-const LIST: &str = "-- registry::question_sets
-select id, name, sha256, description, questions from question_sets
-where $1::text is null or name > $1 order by name limit $2";
-
 /// Question sets by name; `before` is the name of the last one that was seen.
 pub async fn question_sets(storage: &Storage, stretch: Stretch<'_>) -> Result<Vec<QuestionSet>> {
-    let query = sqlx::query_as::<_, Row>(LIST)
-        .bind(stretch.before)
-        .bind(stretch.limit);
+    let query = sqlx::query_as!(
+        Row,
+        r#"-- registry::question_sets
+select id, name, sha256, description, questions as "questions: Json<Vec<Question>>"
+from question_sets where $1::text is null or name > $1 order by name limit $2"#,
+        stretch.before,
+        stretch.limit
+    );
     let rows = bounded(query.fetch_all(&storage.pool)).await?;
     rows.into_iter().map(set_of).collect()
 }
-
-const INSERT: &str = "-- registry::ensure_question_set
-insert into question_sets (id, name, sha256, description, questions) values ($1, $2, $3, $4, $5)
-on conflict on constraint question_sets_name_key do nothing
-returning id, name, sha256, description, questions";
 
 /// The id of a set is made from what it is, so that every server gives the built-in sets the same ids.
 fn id_for(name: &str, questions: &[Question]) -> QuestionSetId {
@@ -77,12 +74,18 @@ pub async fn ensure_question_set(
     questions: &[Question],
 ) -> Result<Stored<QuestionSet>> {
     let id = id_for(name, questions);
-    let query = sqlx::query_as::<_, Row>(INSERT)
-        .bind(id.as_str())
-        .bind(name)
-        .bind(hash(&json!(questions)))
-        .bind(description)
-        .bind(Json(questions));
+    let query = sqlx::query_as!(
+        Row,
+        r#"-- registry::ensure_question_set
+insert into question_sets (id, name, sha256, description, questions) values ($1, $2, $3, $4, $5)
+on conflict on constraint question_sets_name_key do nothing
+returning id, name, sha256, description, questions as "questions: Json<Vec<Question>>""#,
+        id.as_str(),
+        name,
+        hash(&json!(questions)),
+        description,
+        Json(questions) as _
+    );
     match bounded(query.fetch_optional(&storage.pool)).await? {
         Some(row) => Ok(Stored::Created(set_of(row)?)),
         None => Ok(Stored::Existing(question_set(storage, name).await?)),

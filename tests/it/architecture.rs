@@ -295,6 +295,27 @@ fn sql_reads_time_only_through_its_one_clock() {
     }
 }
 
+/// A file that no `mod` line names is compiled by nobody and fails for nobody.
+#[test]
+fn every_file_of_tests_is_in_the_binary() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let registered = std::fs::read_to_string(folder.join("main.rs")).unwrap();
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let name = entry
+            .unwrap()
+            .path()
+            .file_stem()
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
+        let line = format!("mod {name};");
+        assert!(
+            name == "main" || registered.lines().any(|found| found == line),
+            "tests/it/main.rs lacks `{line}`"
+        );
+    }
+}
+
 #[test]
 fn the_reader_of_arrows_sees_each_way_of_naming_a_module() {
     let module = ["engine".to_owned(), "train".to_owned()];

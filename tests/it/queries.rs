@@ -19,9 +19,20 @@ async fn the_committed_queries_are_what_the_database_says() {
         replace(&committed, fresh.path());
     }
     let (found, expected) = (read(&committed), read(fresh.path()));
-    assert!(expected.len() > 40, "only {} queries were described", expected.len());
-    let differing: Vec<&String> = expected.iter().filter(|(name, text)| found.get(*name) != Some(text)).map(|(_, text)| text).collect();
-    let stale: Vec<&String> = found.keys().filter(|name| !expected.contains_key(*name)).collect();
+    assert!(
+        expected.len() > 40,
+        "only {} queries were described",
+        expected.len()
+    );
+    let differing: Vec<&String> = expected
+        .iter()
+        .filter(|(name, text)| found.get(*name) != Some(text))
+        .map(|(_, text)| text)
+        .collect();
+    let stale: Vec<&String> = found
+        .keys()
+        .filter(|name| !expected.contains_key(*name))
+        .collect();
     assert!(
         differing.is_empty() && stale.is_empty(),
         "run UPDATE_SQLX=1 cargo test --test it queries and commit .sqlx; missing or other: {differing:#?}; no longer used: {stale:?}"
@@ -42,13 +53,26 @@ fn describe(url: &str, into: &Path) {
         .env("SQLX_OFFLINE_DIR", into)
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 fn read(folder: &Path) -> BTreeMap<String, String> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return BTreeMap::new() };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return BTreeMap::new();
+    };
     let files = entries.map(|entry| entry.unwrap().path());
-    files.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read_to_string(&path).unwrap())).collect()
+    files
+        .map(|path| {
+            (
+                path.file_name().unwrap().to_string_lossy().into_owned(),
+                std::fs::read_to_string(&path).unwrap(),
+            )
+        })
+        .collect()
 }
 
 fn replace(old: &Path, new: &Path) {

@@ -3,6 +3,8 @@
 //! Everything here is plain values and blocking calls, so that recipes stay straight loops and a worker could one day
 //! live in a process of its own. Knows no SQL, no tensor, no HTTP.
 
+pub mod converse;
+
 use std::path::PathBuf;
 
 use crate::domain::assets::{FileEntry, ModelFacts, WeightsKind};

@@ -120,6 +120,9 @@ pub enum Event {
         text: String,
         /// Tokens drawn, end tokens included.
         tokens: u32,
+        /// The end token where one was drawn, told here because it is no part of the text; its `text` is empty. Those who
+        /// score an opening by its tokens and one more need its probability like any other's.
+        end: Option<Said>,
     },
     /// The last where something failed; every answer that has not ended is lost.
     Failed(Failure),

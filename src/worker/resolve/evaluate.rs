@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Look, missing, refused};
+use crate::domain::address::Address;
 use crate::domain::evaluation::{EvaluateSpec, Question, Steps, StepsName, Target, TargetSpec};
 use crate::domain::ids::JobId;
 use crate::execution::{EvaluateWork, ModelFiles, Stop, TargetWork};
@@ -134,7 +135,7 @@ fn target_of(
     files: ModelFiles,
 ) -> TargetWork {
     let target = Target {
-        address: address(&base.name, job, checkpoint.step, scale),
+        address: Address::of_checkpoint(&base.name, job, checkpoint.step, scale).to_string(),
         base_model: base.name.clone(),
         job: Some(job.clone()),
         step: Some(checkpoint.step),
@@ -144,14 +145,6 @@ fn target_of(
     TargetWork {
         target,
         weights: Some((checkpoint.kind, files)),
-    }
-}
-
-/// `base@job_…:step120*0.5`, without the scale where it is 1.
-fn address(base: &str, job: &JobId, step: u64, scale: f64) -> String {
-    match scale {
-        1.0 => format!("{base}@{job}:step{step}"),
-        scale => format!("{base}@{job}:step{step}*{scale}"),
     }
 }
 
@@ -210,17 +203,6 @@ mod tests {
             base_model: "toy".into(),
             checkpoints: steps.iter().map(checkpoint).collect(),
         }
-    }
-
-    #[test]
-    fn an_address_names_the_scale_only_where_it_is_not_one() {
-        let job = job();
-        assert_eq!(address("toy", &job, 120, 1.0), format!("toy@{job}:step120"));
-        assert_eq!(
-            address("toy", &job, 120, 0.5),
-            format!("toy@{job}:step120*0.5")
-        );
-        assert_eq!(address("toy", &job, 5, 20.0), format!("toy@{job}:step5*20"));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::api::{self, ApiState};
 use crate::artifacts;
 use crate::config::Config;
 use crate::domain::time::SystemClock;
+use crate::recipes::inspect::Inspector;
 use crate::storage::embedded::{self, Managed, Wanted};
 use crate::storage::{self, Storage, registry};
 use crate::toyworld;
@@ -200,12 +201,9 @@ fn api_state(config: &Config, storage: Storage) -> Result<ApiState, Error> {
     let folder = &config.data.folder;
     let made = std::fs::create_dir_all(folder).and_then(|()| artifacts::Store::open(folder));
     let files = made.map_err(failed(format!("open the data folder {}", folder.display())))?;
-    Ok(ApiState::new(
-        storage,
-        Arc::new(files),
-        api_settings(config),
-        Arc::new(SystemClock::start()),
-    ))
+    let clock = Arc::new(SystemClock::start());
+    let state = ApiState::new(storage, Arc::new(files), api_settings(config), clock);
+    Ok(state.with_inspector(Arc::new(Inspector::default())))
 }
 
 /// Writes the address for whoever started this process; whole or not at all.

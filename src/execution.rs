@@ -4,6 +4,8 @@
 //! live in a process of its own. Knows no SQL, no tensor, no HTTP.
 
 pub mod converse;
+pub mod files;
+pub mod inspect;
 
 use std::path::PathBuf;
 

@@ -17,6 +17,7 @@ mod jobs;
 mod json_text;
 mod meta;
 mod metrics;
+pub mod model_files;
 pub mod openapi;
 mod paging;
 mod prefer;
@@ -36,6 +37,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::artifacts;
 use crate::domain::time::Clock;
+use crate::execution::inspect::{Inspect, NoEngine};
 use crate::storage::Storage;
 
 /// Bounds that handlers and the edge enforce; from the configuration.
@@ -89,8 +91,11 @@ pub struct ApiState {
     pub readiness: Readiness,
     /// Cancelled when answers must end: event streams stop here, and clients resume them elsewhere.
     pub closing: CancellationToken,
+    /// Tokenizers and chat templates.
+    pub inspect: Arc<dyn Inspect>,
     in_flight: Arc<Semaphore>,
     watchers: Arc<Semaphore>,
+    inspections: Arc<Semaphore>,
 }
 
 impl ApiState {
@@ -110,7 +115,15 @@ impl ApiState {
             clock,
             readiness: Readiness::default(),
             closing: CancellationToken::new(),
+            inspect: Arc::new(NoEngine),
+            inspections: Arc::new(Semaphore::new(model_files::MOST_INSPECTIONS)),
         }
+    }
+
+    /// The same state with somebody who answers questions about tokens.
+    pub fn with_inspector(mut self, inspect: Arc<dyn Inspect>) -> Self {
+        self.inspect = inspect;
+        self
     }
 }
 

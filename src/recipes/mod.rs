@@ -5,6 +5,7 @@
 mod evaluate;
 pub mod finetune;
 mod fingerprint;
+pub mod inspect;
 mod register;
 #[cfg(test)]
 mod testing;

@@ -1,7 +1,6 @@
 //! The outside as one attempt's recipe meets it.
 
 use std::collections::HashSet;
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
@@ -13,6 +12,7 @@ use super::control::Control;
 use super::writer::{Message, Writer, patiently};
 use crate::domain::assets::FileEntry;
 use crate::domain::job::{ErrorClass, JobKind};
+use crate::execution::files::{is_damage, unreadable};
 use crate::execution::{
     Blobs, Commit, Committed, Context, Failure, Interrupted, LocalFile, Report, Resume,
     ResumeState, Settings, Stop,
@@ -165,27 +165,6 @@ impl Context for AttemptContext<'_> {
 
 fn take(broken: &Mutex<Option<Error>>) -> Option<Error> {
     broken.lock().unwrap_or_else(PoisonError::into_inner).take()
-}
-
-/// Whether a file is gone or not what it was, as against a disk that cannot be read just now.
-pub(super) fn is_damage(error: &io::Error) -> bool {
-    use io::ErrorKind as K;
-    matches!(
-        error.kind(),
-        K::NotFound | K::InvalidData | K::UnexpectedEof
-    )
-}
-
-pub(super) fn unreadable(name: &str, error: &io::Error) -> Failure {
-    tracing::error!(file = name, %error, "a stored file cannot be read");
-    Failure {
-        class: ErrorClass::Internal,
-        code: "file_unreadable",
-        message: format!(
-            "the stored file {name} cannot be read just now; the server's log says why"
-        ),
-        retryable: true,
-    }
 }
 
 /// A failed call to storage as the recipe hears of it.

@@ -5,17 +5,15 @@
 mod evaluate;
 mod register;
 
-use serde_json::{Value, json};
-
 use super::Shared;
-use super::context::{fault, is_damage, stop_of, unreadable};
+use super::context::{fault, stop_of};
 use super::control::Control;
 use super::writer::patiently;
 use crate::domain::assets::{BaseModelState, FileEntry};
-use crate::domain::canonical;
 use crate::domain::finetune::FinetuneSpec;
 use crate::domain::job::{ErrorClass, JobSpec};
 use crate::domain::requests;
+use crate::execution::files;
 use crate::execution::{DatasetFile, Failure, FinetuneWork, LocalFile, ModelFiles, Stop, Work};
 use crate::storage::inputs::{self, ModelInput};
 use crate::storage::queue::Claim;
@@ -90,47 +88,13 @@ impl Look<'_> {
 
     /// The files of a model; their identity depends on their names and bytes alone.
     fn model_files(&self, name: String, entries: &[FileEntry]) -> Result<ModelFiles, Stop> {
-        let mut files = Vec::with_capacity(entries.len());
-        for entry in entries {
-            files.push(self.file(entry)?);
-        }
-        let identity = identity_of(entries);
-        Ok(ModelFiles {
-            identity,
-            name,
-            files,
-        })
+        ModelFiles::gathered(name, entries, |entry| self.file(entry))
     }
 
     fn file(&self, entry: &FileEntry) -> Result<LocalFile, Stop> {
         self.control.turn()?;
-        self.shared.blobs.verified(entry).map_err(|error| {
-            if !is_damage(&error) {
-                return unreadable(&entry.name, &error).into();
-            }
-            tracing::error!(file = entry.name, sha256 = entry.sha256, %error, "a stored file is damaged or gone");
-            let message = format!("the stored file {} is gone or damaged; upload or make it again", entry.name);
-            Stop::Failed(Failure {
-                class: ErrorClass::Data,
-                code: "file_damaged",
-                message,
-                retryable: false,
-            })
-        })
+        files::checked(self.shared.blobs.as_ref(), entry).map_err(Stop::Failed)
     }
-}
-
-fn identity_of(entries: &[FileEntry]) -> String {
-    let mut files: Vec<(&str, &str)> = entries
-        .iter()
-        .map(|entry| (entry.name.as_str(), entry.sha256.as_str()))
-        .collect();
-    files.sort_unstable();
-    let files: Vec<Value> = files
-        .iter()
-        .map(|(name, hash)| json!([name, hash]))
-        .collect();
-    canonical::hash(&Value::Array(files))
 }
 
 fn missing(kind: &str, reference: &str) -> Stop {

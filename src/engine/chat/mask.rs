@@ -14,6 +14,26 @@ pub struct Masked {
     pub target: Vec<bool>,
 }
 
+/// A text with its tokens and those that are targets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marked {
+    /// What the model reads.
+    pub text: String,
+    /// Its tokens with their bytes.
+    pub encoded: Encoded,
+    /// Whether each carries loss.
+    pub target: Vec<bool>,
+}
+
+impl From<Marked> for Masked {
+    fn from(marked: Marked) -> Self {
+        Self {
+            tokens: marked.encoded.ids,
+            target: marked.target,
+        }
+    }
+}
+
 /// The turns' texts did not begin with those before them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parts;
@@ -25,7 +45,7 @@ impl Chat {
         conversation: &Conversation,
         spec: &ChatSpec,
         loss: &LossSpec,
-    ) -> Result<Result<Masked, Parts>, ChatError> {
+    ) -> Result<Result<Marked, Parts>, ChatError> {
         let arranged = self.arranged(conversation, spec)?;
         let whole = self.render(&arranged, spec, false)?;
         let encoded = self.encode(&whole)?;
@@ -36,8 +56,11 @@ impl Chat {
                 Some(span) => self.mark(&encoded, span, loss, &mut target),
             }
         }
-        let tokens = encoded.ids;
-        Ok(Ok(Masked { tokens, target }))
+        Ok(Ok(Marked {
+            text: whole,
+            encoded,
+            target,
+        }))
     }
 
     /// Every token of a conversation but the first.
@@ -45,10 +68,20 @@ impl Chat {
         &self,
         conversation: &Conversation,
         spec: &ChatSpec,
-    ) -> Result<Masked, ChatError> {
+    ) -> Result<Marked, ChatError> {
         let arranged = self.arranged(conversation, spec)?;
-        let tokens = self.encode(&self.render(&arranged, spec, false)?)?.ids;
-        Ok(all(tokens))
+        self.marked_text(self.render(&arranged, spec, false)?)
+    }
+
+    /// Every token of a text but the first.
+    pub fn marked_text(&self, text: String) -> Result<Marked, ChatError> {
+        let encoded = self.encode(&text)?;
+        let target = all_but_first(encoded.ids.len());
+        Ok(Marked {
+            text,
+            encoded,
+            target,
+        })
     }
 
     /// The bytes of `whole` that a turn adds to the text before it with its opening; none where the texts part.
@@ -98,8 +131,12 @@ impl Chat {
 
 /// Tokens of which all but the first are targets.
 pub(super) fn all(tokens: Vec<u32>) -> Masked {
-    let target = (0..tokens.len()).map(|place| place > 0).collect();
+    let target = all_but_first(tokens.len());
     Masked { tokens, target }
+}
+
+fn all_but_first(tokens: usize) -> Vec<bool> {
+    (0..tokens).map(|place| place > 0).collect()
 }
 
 /// Whether a message is an assistant turn that is not weighted 0.
@@ -130,7 +167,8 @@ mod tests {
             .masked(&conversation, &ChatSpec::default(), loss)
             .unwrap()?;
         let shown = masked
-            .tokens
+            .encoded
+            .ids
             .iter()
             .zip(&masked.target)
             .filter(|(_, target)| **target);

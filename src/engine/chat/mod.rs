@@ -5,17 +5,18 @@
 mod date;
 mod mask;
 mod rows;
+mod system;
 mod template;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tokenizer;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::Value;
 
 pub use self::date::Date;
-pub use self::mask::Masked;
+pub use self::mask::{Marked, Masked, Parts};
 pub use self::rows::{Asked as RowsAsked, Prepared, Rows};
 pub use self::template::Conversation;
 use self::template::{Asked, Template};
@@ -113,6 +114,9 @@ pub struct Chat {
     template: Option<Template>,
     ends: BTreeSet<u32>,
     vocabulary: Option<u64>,
+    context: Option<u64>,
+    specials: BTreeMap<String, String>,
+    warnings: Vec<String>,
 }
 
 impl Chat {
@@ -127,14 +131,17 @@ impl Chat {
         let tokenizer = Tokenizer::load(files, &settings)?;
         let specials = tokenizer::special_names(&settings);
         let template = match template_source(files, &settings)? {
-            Some(source) => Some(Template::compile(&source, specials)?),
+            Some(source) => Some(Template::compile(&source, &specials)?),
             None => None,
         };
         Ok(Self {
             ends: tokenizer::end_tokens(&tokenizer, &generation, &config, &settings),
-            vocabulary: config["vocab_size"].as_u64(),
+            vocabulary: of_text(&config, "vocab_size"),
+            context: of_text(&config, "max_position_embeddings"),
+            warnings: Vec::new(),
             tokenizer,
             template,
+            specials,
         })
     }
 
@@ -148,9 +155,34 @@ impl Chat {
         &self.ends
     }
 
-    /// Tokens of a text, each of which the model knows.
+    /// `bos_token` and others by the names that templates know them by.
+    pub fn specials(&self) -> &BTreeMap<String, String> {
+        &self.specials
+    }
+
+    /// What was passed over in the model's files, in words.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Positions that the model was made for, where config.json says.
+    pub fn context_length(&self) -> Option<u64> {
+        self.context
+    }
+
+    /// Whether conversations can be rendered.
+    pub fn has_template(&self) -> bool {
+        self.template.is_some()
+    }
+
+    /// Tokens of a text, each of which the model knows; none is added.
     pub fn encode(&self, text: &str) -> Result<Encoded, ChatError> {
-        let encoded = self.tokenizer.encode(text)?;
+        self.encode_with(text, false)
+    }
+
+    /// The same with those that the tokenizer puts around plain text where `add_special` is set.
+    pub fn encode_with(&self, text: &str, add_special: bool) -> Result<Encoded, ChatError> {
+        let encoded = self.tokenizer.encode_with(text, add_special)?;
         let known = |id: u32| self.vocabulary.is_none_or(|size| u64::from(id) < size);
         match encoded.ids.iter().find(|id| !known(**id)) {
             None => Ok(encoded),
@@ -189,6 +221,16 @@ impl Chat {
         self.prompt(&Conversation { messages, tools }, spec)
     }
 
+    /// A conversation as text, with the opening of the answer where `generation_prompt` is set.
+    pub fn text(
+        &self,
+        conversation: &Conversation,
+        spec: &ChatSpec,
+        generation_prompt: bool,
+    ) -> Result<String, ChatError> {
+        self.render(&self.arranged(conversation, spec)?, spec, generation_prompt)
+    }
+
     /// The conversation as text.
     fn render(
         &self,
@@ -217,15 +259,7 @@ impl Chat {
         conversation: &Conversation,
         spec: &ChatSpec,
     ) -> Result<Conversation, ChatError> {
-        let with = |text: &str| {
-            let system = std::iter::once(turn("system", text));
-            Conversation {
-                messages: system
-                    .chain(conversation.messages.iter().cloned())
-                    .collect(),
-                tools: conversation.tools.clone(),
-            }
-        };
+        let with = |text: &str| with_system(conversation, text);
         if conversation.messages.first().is_some_and(is_system) {
             return Ok(conversation.clone());
         }
@@ -249,6 +283,23 @@ impl Chat {
             }),
         }
     }
+}
+
+/// The conversation behind a system turn.
+fn with_system(conversation: &Conversation, text: &str) -> Conversation {
+    let system = std::iter::once(turn("system", text));
+    Conversation {
+        messages: system
+            .chain(conversation.messages.iter().cloned())
+            .collect(),
+        tools: conversation.tools.clone(),
+    }
+}
+
+/// A number of config.json, which composite models keep under `text_config`.
+fn of_text(config: &serde_json::Value, field: &str) -> Option<u64> {
+    let own = config["text_config"][field].as_u64();
+    own.or_else(|| config[field].as_u64())
 }
 
 fn turn(role: &str, text: &str) -> Value {

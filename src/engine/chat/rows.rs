@@ -118,10 +118,10 @@ impl<'a> Rows<'a> {
         match self.asked.on {
             LossOn::All => {
                 let masked = self.chat.unmasked(&conversation, spec)?;
-                self.push(masked);
+                self.push(masked.into());
             }
             LossOn::Assistant => match self.chat.masked(&conversation, spec, &self.asked.loss)? {
-                Ok(masked) => self.push(masked),
+                Ok(masked) => self.push(masked.into()),
                 Err(mask::Parts) => self.prepared.template_prefix.push(self.line),
             },
         }

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::ChatError;
 use super::date::Date;
+use crate::domain::dataset::Turn;
 
 /// Instructions that one rendering may use up.
 const FUEL: u64 = 5_000_000;
@@ -36,7 +37,7 @@ pub struct Asked {
 
 impl Template {
     /// Compiles a template; `specials` are the names that templates know special tokens by, such as `bos_token`.
-    pub fn compile(source: &str, specials: BTreeMap<String, Value>) -> Result<Self, ChatError> {
+    pub fn compile(source: &str, specials: &BTreeMap<String, String>) -> Result<Self, ChatError> {
         let mut environment = environment()?;
         let source = without_generation_tags(&source.replace("\r\n", "\n"));
         environment
@@ -44,7 +45,10 @@ impl Template {
             .map_err(|error| ChatError::template(&error))?;
         Ok(Self {
             environment,
-            specials,
+            specials: specials
+                .iter()
+                .map(|(name, text)| (name.clone(), Value::from(text.as_str())))
+                .collect(),
         })
     }
 
@@ -94,6 +98,62 @@ pub struct Conversation {
     pub messages: Vec<Value>,
     /// Descriptions of tools.
     pub tools: Option<Value>,
+}
+
+impl Conversation {
+    /// The turns of a dataset's row.
+    pub fn of_turns(turns: &[Turn]) -> Self {
+        let message = |turn: &Turn| minijinja::context! { role => turn.role.name(), content => turn.content.as_str() };
+        Self {
+            messages: turns.iter().map(message).collect(),
+            tools: None,
+        }
+    }
+
+    /// Messages as clients send them; a content that is a list of text parts is put together.
+    ///
+    /// *Errors* in words, the place first: what is no object, a missing role, a content that is null or of another form.
+    pub fn of_json(messages: &[serde_json::Value]) -> Result<Self, String> {
+        let mut read = Vec::with_capacity(messages.len());
+        for (place, message) in messages.iter().enumerate() {
+            let told = |detail: &str| format!("messages[{place}] {detail}");
+            let mut message = message
+                .as_object()
+                .cloned()
+                .ok_or_else(|| told("is not an object with role and content"))?;
+            if !message
+                .get("role")
+                .is_some_and(serde_json::Value::is_string)
+            {
+                return Err(told("has no role"));
+            }
+            let content = message.get("content").and_then(joined);
+            let content = content.ok_or_else(|| {
+                told("has a content that is neither a string nor a list of text parts")
+            })?;
+            message.insert("content".into(), content.into());
+            read.push(minijinja::value::Serde(&message).into());
+        }
+        Ok(Self {
+            messages: read,
+            tools: None,
+        })
+    }
+}
+
+/// A string, or the strings of `{"type":"text","text":…}` one behind the other.
+fn joined(content: &serde_json::Value) -> Option<String> {
+    match content {
+        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::Array(parts) => {
+            let part = |part: &serde_json::Value| match part["type"].as_str() {
+                Some("text") => part["text"].as_str().map(str::to_string),
+                _ => None,
+            };
+            parts.iter().map(part).collect()
+        }
+        _ => None,
+    }
 }
 
 fn environment() -> Result<Environment<'static>, ChatError> {
@@ -246,7 +306,7 @@ mod tests {
     }
 
     fn render(source: &str, json: &str, asked: Asked) -> Result<String, ChatError> {
-        Template::compile(source, BTreeMap::new())?.render(&conversation(json), asked)
+        Template::compile(source, &BTreeMap::new())?.render(&conversation(json), asked)
     }
 
     #[test]
@@ -356,7 +416,7 @@ mod tests {
                 generation_prompt: case["add_generation_prompt"] == true,
                 ..Asked::default()
             };
-            let template = Template::compile(source, BTreeMap::new()).unwrap();
+            let template = Template::compile(source, &BTreeMap::new()).unwrap();
             assert_eq!(
                 template.render(&conversation, asked).unwrap(),
                 case["text"],

@@ -1,5 +1,7 @@
 //! A tokenizer of fourteen words and templates to try it with.
 
+use std::path::Path;
+
 use super::{Chat, SETTINGS, TEMPLATE, TOKENIZER};
 use crate::engine::files::Files;
 
@@ -54,10 +56,18 @@ pub(crate) fn settings() -> serde_json::Value {
     serde_json::json!({"eos_token": {"content": "<|im_end|>"}, "clean_up_tokenization_spaces": false})
 }
 
-/// The fourteen words behind a template; ends are `<|endoftext|>` and `<|im_end|>`.
-pub(crate) fn chat(template: &str) -> Chat {
-    let folder = tempfile::tempdir().unwrap();
-    let put = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
+/// What [`write`] writes.
+pub(crate) const FILES: [&str; 5] = [
+    TOKENIZER,
+    SETTINGS,
+    TEMPLATE,
+    "config.json",
+    super::GENERATION,
+];
+
+/// The fourteen words behind a template, as files; ends are `<|endoftext|>` and `<|im_end|>`.
+pub(crate) fn write(folder: &Path, template: &str) {
+    let put = |name: &str, text: String| std::fs::write(folder.join(name), text).unwrap();
     put(TOKENIZER, tokenizer_json().to_string());
     put(SETTINGS, settings().to_string());
     put(TEMPLATE, template.to_string());
@@ -66,5 +76,11 @@ pub(crate) fn chat(template: &str) -> Chat {
         r#"{"vocab_size":14,"eos_token_id":2}"#.into(),
     );
     put(super::GENERATION, r#"{"eos_token_id":[0,2]}"#.into());
+}
+
+/// The same, loaded.
+pub(crate) fn chat(template: &str) -> Chat {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), template);
     Chat::load(&Files::in_folder(folder.path()).unwrap()).unwrap()
 }

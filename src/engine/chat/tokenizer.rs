@@ -75,7 +75,12 @@ impl Tokenizer {
 
     /// Tokens of `text`, none added.
     pub fn encode(&self, text: &str) -> Result<Encoded, ChatError> {
-        let encoding = guarded("encoding", || self.inner.encode(text, false))?;
+        self.encode_with(text, false)
+    }
+
+    /// Tokens of `text`, with those that the tokenizer puts before and behind plain text where `add_special` is set.
+    pub fn encode_with(&self, text: &str, add_special: bool) -> Result<Encoded, ChatError> {
+        let encoding = guarded("encoding", || self.inner.encode(text, add_special))?;
         Ok(Encoded {
             ids: encoding.get_ids().to_vec(),
             spans: encoding.get_offsets().to_vec(),
@@ -91,6 +96,11 @@ impl Tokenizer {
     /// Text of tokens with the special ones in it, for people who want to see what a model sees.
     pub fn spell(&self, ids: &[u32]) -> Result<String, ChatError> {
         guarded("decoding", || self.inner.decode(ids, false))
+    }
+
+    /// Tokens in all, added ones included.
+    pub fn size(&self) -> u64 {
+        self.inner.get_vocab_size(true) as u64
     }
 
     /// The id of a token's text.
@@ -144,10 +154,10 @@ fn token_text(value: &Value) -> Option<&str> {
 }
 
 /// Special tokens by the names that templates know them by.
-pub fn special_names(settings: &Value) -> BTreeMap<String, minijinja::Value> {
+pub fn special_names(settings: &Value) -> BTreeMap<String, String> {
     let named = NAMES.iter().filter_map(|name| {
         let text = token_text(&settings[*name])?;
-        Some((name.to_string(), minijinja::Value::from(text)))
+        Some((name.to_string(), text.to_string()))
     });
     named.collect()
 }

@@ -7,6 +7,7 @@ use super::{Look, missing, refused};
 use crate::domain::assets::WeightsKind;
 use crate::domain::ids::JobId;
 use crate::domain::job::RegisterSpec;
+use crate::execution::files;
 use crate::execution::{RandomSource, RegisterSource, RegisterWork, Stop};
 use crate::storage::inputs::{self, ModelInput};
 
@@ -115,7 +116,7 @@ impl Look<'_> {
             return Ok(None);
         };
         let bytes = std::fs::read(self.file(entry)?.path)
-            .map_err(|error| super::unreadable(name, &error))?;
+            .map_err(|error| files::unreadable(name, &error))?;
         let value = serde_json::from_slice(&bytes);
         value.map_err(|error| refused("source", format!("{name} of \"{}\": {error}", model.name)))
     }

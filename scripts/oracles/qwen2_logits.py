@@ -29,6 +29,18 @@ ADAPTERS = {
         r=3, lora_alpha=5, use_rslora=True, target_modules=["q_proj", "v_proj", "down_proj"],
         layers_to_transform=[0, 2], rank_pattern={"down_proj": 2}, alpha_pattern={"layers.2.self_attn.q_proj": 7},
     ),
+    "regex": dict(
+        r=2, lora_alpha=3, target_modules=r".*layers\.(?!1\.)\d+\.(self_attn|mlp)\.(v|up)_proj",
+        rank_pattern={r"layers\.[02]\.mlp\..*": 3, "up_proj": 5}, alpha_pattern={r".*\.2\..*_proj": 9, "v_proj": 1},
+    ),
+    "single": dict(r=1, lora_alpha=64, use_rslora=True, target_modules=["down_proj"], layers_to_transform=1),
+    "excluded": dict(
+        r=4, lora_alpha=8, target_modules="all-linear", exclude_modules=r".*\.1\.mlp\..*",
+    ),
+    "listed": dict(
+        r=2, lora_alpha=8, target_modules=["self_attn.o_proj", "gate_proj", "model.layers.0.mlp.up_proj"],
+        exclude_modules=["layers.2.mlp.gate_proj"], layers_to_transform=[1, 2], layers_pattern=["h", "layers"],
+    ),
 }
 
 
@@ -78,10 +90,12 @@ def adapt(name, settings):
 
 
 def tidy(path):
-    """PEFT writes target_modules in the order of a set; sorted, a second run makes the same bytes."""
+    """PEFT writes lists of modules in the order of a set; sorted, a second run makes the same bytes."""
     settings = json.loads(path.read_text())
-    settings["target_modules"] = sorted(settings["target_modules"])
-    path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+    for key in ["target_modules", "exclude_modules"]:
+        if isinstance(settings[key], list):
+            settings[key] = sorted(settings[key])
+    path.write_text(json.dumps(settings, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -101,6 +101,10 @@ id!(
     BaseModelId, "bm_"
 );
 id!(
+    /// An adapter that somebody handed in.
+    AdapterId, "ad_"
+);
+id!(
     /// A question set.
     QuestionSetId, "qs_"
 );

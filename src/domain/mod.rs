@@ -3,6 +3,7 @@
 //! Knows every noun that crosses a layer: ids, specs, files, points, answers, errors of fields. Does no IO, reads no
 //! clock and draws no random number; every other module may use it and it uses none.
 
+pub mod adapter;
 pub mod address;
 pub mod assets;
 pub mod base_model;

@@ -14,6 +14,16 @@ use vivarium::engine::model::projection::Deltas;
 
 use crate::engine_model::{TOLERANCE, difference, expected, fixture, load, logits, model, rows};
 
+/// Of configurations: everything, rsLoRA with layers and patterns, expressions, one rank-1 pair, exclusions, lists.
+const SHAPES: [&str; 6] = [
+    "plain",
+    "stabilised",
+    "regex",
+    "single",
+    "excluded",
+    "listed",
+];
+
 fn shape() -> ModelConfig {
     load("untied", None).config
 }
@@ -38,7 +48,7 @@ fn settings(name: &str) -> Value {
 fn adapters_made_by_peft_give_the_logits_that_peft_gives() {
     let model = model("untied");
     let plain = expected("untied");
-    for name in ["plain", "stabilised"] {
+    for name in SHAPES {
         let adapter = adapter(&fixture(name)).unwrap();
         let ours = logits(&model, &rows(), &adapter.deltas(1.0));
         let gap = difference(&ours, &expected(name));
@@ -80,7 +90,7 @@ fn modules_follow_layers_and_patterns_as_in_peft() {
 #[test]
 fn a_saved_adapter_is_the_same_adapter_in_the_same_bytes() {
     let model = model("untied");
-    for name in ["plain", "stabilised"] {
+    for name in SHAPES {
         let folder = tempfile::tempdir().unwrap();
         let first = adapter(&fixture(name)).unwrap();
         first.save(folder.path(), Some("org/base")).unwrap();
@@ -311,7 +321,7 @@ fn layers_and_modules_that_the_model_lacks_are_named() {
     let error = refusal(json!({"rank": 1, "alpha": 1, "layers": [0, 21]}));
     assert_eq!(
         error,
-        "adapter: layers has 21, but the model's 3 layers are 0 to 2"
+        "adapter: layers_to_transform has 21, but the model's 3 layers are 0 to 2"
     );
     for (fields, field, value) in [
         (json!({"rank": 0, "alpha": 1}), "rank", "0 of"),
@@ -321,9 +331,9 @@ fn layers_and_modules_that_the_model_lacks_are_named() {
             "up_proj",
         ),
         (
-            json!({"rank": 1, "alpha": 1, "rank_pattern": {".*": 2}}),
+            json!({"rank": 1, "alpha": 1, "rank_pattern": {"(up_proj": 2}}),
             "rank_pattern",
-            "regular",
+            "(up_proj",
         ),
         (
             json!({"rank": 1, "alpha": 1, "alpha_pattern": {"up_proj": 2, "mlp.up_proj": 3}}),
@@ -368,12 +378,37 @@ fn settings_beyond_plain_lora_are_refused_by_name() {
         ("bias", json!("all")),
         ("lora_bias", json!(true)),
         ("fan_in_fan_out", json!(true)),
-        ("target_modules", json!(".*_proj")),
+        ("target_modules", json!("(.*_proj")),
+        ("target_modules", json!("q_proj)|(k_proj")),
+        (
+            "target_modules",
+            json!(r"model\.layers\.[0-9&&[12]]\..*_proj"),
+        ),
+        ("target_modules", json!(".*")),
+        ("target_modules", json!("nothing_like_it")),
         ("target_modules", json!(["q_proj", "lm_head"])),
+        ("target_modules", json!(["q_proj", "c_attn"])),
+        ("target_modules", json!([1])),
+        ("target_modules", json!({"q_proj": 1})),
         ("target_modules", Value::Null),
-        ("exclude_modules", json!(["v_proj"])),
+        ("exclude_modules", json!("(")),
+        ("exclude_modules", json!(7)),
         ("target_parameters", json!(["mlp.experts"])),
-        ("layers_pattern", json!("h")),
+        ("layers_pattern", json!("layers")),
+        ("megatron_config", json!({"tensor_model_parallel_size": 2})),
+        ("alora_invocation_tokens", json!([3])),
+        ("loftq_config", json!({"loftq_bits": 4})),
+        ("rank_pattern", json!(["q_proj"])),
+        ("rank_pattern", json!({"q_proj": "2"})),
+        ("rank_pattern", json!({"(?i)q_proj": 2})),
+        ("alpha_pattern", json!({"[q": 2})),
+        ("lora_alpha", json!("sixteen")),
+        ("use_rslora", json!("yes")),
+        ("init_lora_weights", json!("olora")),
+        ("init_lora_weights", json!("pissa_niter_4")),
+        ("init_lora_weights", json!("corda")),
+        ("init_lora_weights", json!("loftq")),
+        ("init_lora_weights", json!("lora_ga")),
         ("layers_to_transform", json!(["0"])),
         ("init_lora_weights", json!("pissa")),
         ("layer_replication", json!([[0, 2]])),
@@ -383,7 +418,8 @@ fn settings_beyond_plain_lora_are_refused_by_name() {
     ] {
         let mut changed = settings("plain");
         changed[field] = value.clone();
-        let read = Settings::from_json(&changed).and_then(|settings| settings.modules(&shape()));
+        let read = Settings::read(changed.to_string().as_bytes())
+            .and_then(|one| one.settings.modules(&shape()));
         let error = read.unwrap_err().to_string();
         assert!(
             error.starts_with(&format!("adapter: {field} ")),
@@ -396,8 +432,9 @@ fn settings_beyond_plain_lora_are_refused_by_name() {
 fn targets_may_be_ends_of_names_whole_names_or_all_linear() {
     let modules = |targets: Value, layers: Value| {
         let json = json!({"peft_type": "LORA", "r": 1, "target_modules": targets, "layers_to_transform": layers});
-        let modules = Settings::from_json(&json)
+        let modules = Settings::read(json.to_string().as_bytes())
             .unwrap()
+            .settings
             .modules(&shape())
             .unwrap();
         modules

@@ -2,22 +2,32 @@
 //!
 //! Knows nothing of training; what an adapter adds to a forward pass is a [`Deltas`] made from it.
 
+mod content;
+mod expression;
+mod names;
+mod read;
 mod rows;
 mod settings;
+mod write;
 
 use std::path::Path;
 
 use tch::{Kind, Tensor};
 
+use self::content::Content;
+pub use self::names::{Names, Patterns};
+pub use self::read::{LARGEST_CONFIG, Reading};
 pub use self::rows::Slots;
 pub use self::settings::Settings;
+pub use self::write::Base;
 use super::device::Device;
 use super::files::Files;
 use super::keyed::Stream;
 use super::model::config::ModelConfig;
 use super::model::projection::{Delta, Deltas, Shared};
-use super::tensors::{self, Archive};
+use super::tensors;
 use super::{Error, Result};
+use crate::domain::adapter::AdapterFacts;
 use crate::domain::finetune::LoraMethod;
 use crate::domain::metric::NormModule;
 
@@ -49,7 +59,7 @@ impl Adapter {
     ///
     /// *Errors* `Adapter` naming a layer or module that the model lacks, or a pattern that cannot be honoured.
     pub fn targets(config: &ModelConfig, method: &LoraMethod) -> Result<Vec<NormModule>> {
-        Settings::of_method(method).modules(config)
+        method_modules(config, method).map(|(_, modules)| modules)
     }
 
     /// An untrained adapter: A uniform within ±1/√in, B zero.
@@ -61,8 +71,8 @@ impl Adapter {
         seed: u64,
         device: Device,
     ) -> Result<Self> {
-        let settings = Settings::of_method(method);
-        let pairs = settings.modules(config)?.into_iter().map(|module| {
+        let (settings, modules) = method_modules(config, method)?;
+        let pairs = modules.into_iter().map(|module| {
             let (out, inner) = config.projection_shape(module.projection);
             let rank = i64::from(module.rank);
             let mut values = vec![0f32; (rank * inner) as usize];
@@ -82,36 +92,36 @@ impl Adapter {
 
     /// Reads an adapter for a model of this shape; the numbers become float32.
     ///
-    /// *Errors* name the setting that is not supported, or the tensor that is missing, unexpected or misshaped.
+    /// *Errors* name the setting that is not supported, or the tensor that is missing, unexpected, misshaped, of another
+    /// number type or not finite.
     pub fn load(files: &Files, config: &ModelConfig, device: Device) -> Result<Self> {
-        let settings = Settings::from_json(&files.json(CONFIG)?)?;
-        let archive = open(files)?;
-        let pairs = settings.modules(config)?.into_iter().map(|module| {
-            let (out, inner) = config.projection_shape(module.projection);
-            let rank = i64::from(module.rank);
-            let read = |side, shape: [i64; 2]| {
-                let name = tensor_name(&module, side);
-                archive.read(&name, &shape, Some(Kind::Float), device)
-            };
-            let (a, b) = (read('A', [rank, inner])?, read('B', [out, rank])?);
-            Ok(Pair { module, a, b })
-        });
-        let pairs: Vec<Pair> = pairs.collect::<Result<_>>()?;
-        let known: std::collections::HashSet<String> = pairs
+        let content = Content::open(files, config)?;
+        let pairs = content
+            .modules
             .iter()
-            .flat_map(|pair| ['A', 'B'].map(|side| tensor_name(&pair.module, side)))
-            .collect();
-        archive.only(|name| known.contains(name))?;
-        Ok(Self { settings, pairs })
+            .map(|module| content.pair(config, module, device));
+        Ok(Self {
+            pairs: pairs.collect::<Result<_>>()?,
+            settings: content.reading.settings,
+        })
+    }
+
+    /// What an adapter is, after every check that [`Adapter::load`] makes; one pair at a time is in memory.
+    ///
+    /// *Errors* as [`Adapter::load`].
+    pub fn inspect(files: &Files, config: &ModelConfig) -> Result<AdapterFacts> {
+        let content = Content::open(files, config)?;
+        let mut parameters = 0;
+        for module in &content.modules {
+            let pair = content.pair(config, module, Device::Cpu)?;
+            parameters += (pair.a.numel() + pair.b.numel()) as u64;
+        }
+        Ok(content.facts(parameters))
     }
 
     /// Writes `adapter_config.json` and `adapter_model.safetensors` into `folder`; equal adapters give equal bytes.
-    ///
-    /// `base` goes to `base_model_name_or_path`; a path of this machine does not belong there.
-    pub fn save(&self, folder: &Path, base: Option<&str>) -> Result<()> {
-        let text = serde_json::to_string_pretty(&self.settings.to_json(base))
-            .map_err(|error| Error::bad_file(CONFIG, error))?;
-        std::fs::write(folder.join(CONFIG), text + "\n")
+    pub fn save<'a>(&self, folder: &Path, base: impl Into<Base<'a>>) -> Result<()> {
+        std::fs::write(folder.join(CONFIG), self.settings.text(base.into())?)
             .map_err(|source| Error::io(CONFIG, source))?;
         tensors::write(&folder.join(MODEL), &self.named())
     }
@@ -119,7 +129,7 @@ impl Adapter {
     /// Handles on every tensor under its name in the file, A before B.
     pub fn named(&self) -> Vec<(String, Tensor)> {
         let both = |pair: &Pair| {
-            let name = |side| tensor_name(&pair.module, side);
+            let name = |side| tensor_name(self.settings.root, &pair.module, side);
             [
                 (name('A'), pair.a.shallow_clone()),
                 (name('B'), pair.b.shallow_clone()),
@@ -156,21 +166,17 @@ impl Adapter {
     }
 }
 
-/// `side` is A or B.
-fn tensor_name(module: &NormModule, side: char) -> String {
-    format!("base_model.model.model.{}.lora_{side}.weight", module.name)
+fn method_modules(
+    config: &ModelConfig,
+    method: &LoraMethod,
+) -> Result<(Settings, Vec<NormModule>)> {
+    let settings = Settings::of_method(method);
+    let modules = settings.modules(config)?;
+    settings::unambiguous(&settings, &modules)?;
+    Ok((settings, modules))
 }
 
-fn open(files: &Files) -> Result<Archive> {
-    match (files.get(MODEL), files.get("adapter_model.bin")) {
-        (Some(path), _) => Archive::open([(MODEL, path)]),
-        (None, Some(_)) => Err(Error::bad_file(
-            "adapter_model.bin",
-            "pickled weights can run code and are refused; convert them to safetensors",
-        )),
-        (None, None) => {
-            files.require(MODEL)?;
-            Archive::open([])
-        }
-    }
+/// `side` is A or B.
+fn tensor_name(root: &str, module: &NormModule, side: char) -> String {
+    format!("base_model.model.{root}.{}.lora_{side}.weight", module.name)
 }

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use crate::engine::adapter::Base;
 use crate::engine::tensors::{self, Archive};
 use crate::engine::{Error, Result};
 
@@ -22,11 +23,15 @@ const SECOND: &str = "second_moments";
 impl Trainer {
     /// Writes what users load into `folder` and gives the names of the files, in order.
     ///
-    /// Pairs: PEFT's two files, with `base` as the name of the model they belong to. All weights: `model.safetensors`.
-    pub fn save_weights(&self, folder: &Path, base: &str) -> Result<Vec<&'static str>> {
+    /// Pairs: PEFT's two files, with `base` as the model that they belong to. All weights: `model.safetensors`.
+    pub fn save_weights<'a>(
+        &self,
+        folder: &Path,
+        base: impl Into<Base<'a>>,
+    ) -> Result<Vec<&'static str>> {
         match &self.trained {
             Trained::Pairs { adapter, .. } => {
-                adapter.save(folder, Some(base))?;
+                adapter.save(folder, base)?;
                 Ok(vec![
                     crate::engine::adapter::CONFIG,
                     crate::engine::adapter::MODEL,

@@ -98,7 +98,7 @@ impl<'a> Keeper<'a> {
         let state = vec![kept(STATE)?];
         let mut files = Vec::new();
         if for_users {
-            for name in trainer.save_weights(scratch, &self.work.base.name)? {
+            for name in trainer.save_weights(scratch, self.work.base.name.as_str())? {
                 files.push(kept(name)?);
             }
             files.extend(self.of_the_base());

@@ -77,8 +77,8 @@ impl Server {
         // First, because a taken port is the likeliest mistake and the cheapest to find.
         let listener = bind(config).await?;
         let (managed, storage) = database(config).await?;
-        let state = api_state(config, storage)?;
-        let worker = work::start(config, &state)?;
+        let mut state = api_state(config, storage)?;
+        let worker = work::start(config, &mut state)?;
         let address = listener
             .local_addr()
             .map_err(failed("read the address listened on"))?;

@@ -191,6 +191,8 @@ pub struct Limits {
 pub struct Models {
     /// Folders that a path may lie under.
     pub roots: Vec<PathBuf>,
+    /// Bytes in memory on each device; 0 is a sensible share.
+    pub memory_bytes: u64,
 }
 
 /// The log.

@@ -4,6 +4,7 @@
 //! live in a process of its own. Knows no SQL, no tensor, no HTTP.
 
 pub mod converse;
+pub mod devices;
 pub mod files;
 pub mod inspect;
 

@@ -7,6 +7,7 @@ mod base_models;
 pub mod catalogue;
 mod checkpoints;
 mod datasets;
+mod devices;
 mod edge;
 pub mod error;
 mod evaluations;
@@ -37,6 +38,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::artifacts;
 use crate::domain::time::Clock;
+use crate::execution::devices::Devices;
 use crate::execution::inspect::{Inspect, NoEngine};
 use crate::storage::Storage;
 
@@ -87,6 +89,8 @@ pub struct ApiState {
     pub clock: Arc<dyn Clock>,
     /// Files by hash.
     pub files: Arc<artifacts::Store>,
+    /// What jobs run on; none where no job runs here.
+    pub devices: Option<Arc<dyn Devices>>,
     /// Whether new requests should go elsewhere.
     pub readiness: Readiness,
     /// Cancelled when answers must end: event streams stop here, and clients resume them elsewhere.
@@ -109,6 +113,7 @@ impl ApiState {
         Self {
             storage,
             files,
+            devices: None,
             in_flight: Arc::new(Semaphore::new(settings.in_flight)),
             watchers: Arc::new(Semaphore::new(events::MOST_WATCHERS)),
             settings: Arc::new(settings),
@@ -150,6 +155,7 @@ const OWNER: &str = "local";
 fn documented() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(openapi::base())
         .merge(meta::routes())
+        .merge(devices::routes())
         .merge(datasets::routes())
         .merge(base_models::routes())
         .merge(question_sets::routes())

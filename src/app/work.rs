@@ -12,7 +12,7 @@ use crate::recipes::Recipes;
 use crate::worker::{self, WorkerConfig, WorkerHandle};
 
 /// The worker of this process; none when it has no slots.
-pub(super) fn start(config: &Config, state: &ApiState) -> Result<Option<WorkerHandle>, Error> {
+pub(super) fn start(config: &Config, state: &mut ApiState) -> Result<Option<WorkerHandle>, Error> {
     if config.worker.slots == 0 {
         tracing::info!("worker.slots is 0: requests are answered, no job runs here");
         return Ok(None);
@@ -23,16 +23,24 @@ pub(super) fn start(config: &Config, state: &ApiState) -> Result<Option<WorkerHa
         slots = config.worker.slots,
         "jobs run here"
     );
+    let recipes = Arc::new(recipes(config, &settings));
+    state.devices = Some(recipes.clone());
     let handle = worker::start(
         worker_config(config, settings),
         state.storage.clone(),
-        Arc::new(Recipes::default()),
+        recipes,
         state.files.clone(),
         state.clock.clone(),
     );
     handle
         .map(Some)
         .map_err(super::failed("start the heartbeat's thread"))
+}
+
+/// What knows every kind of task.
+fn recipes(config: &Config, settings: &Settings) -> Recipes {
+    let model_bytes = Some(config.models.memory_bytes).filter(|bytes| *bytes > 0);
+    Recipes::new(settings.device.clone(), model_bytes)
 }
 
 /// Intervals and bounds of the worker, with a name that no other process has.

@@ -96,6 +96,20 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A model that is larger than all the room there is for models.
+    #[error(
+        "{name} takes {bytes} bytes on {device} and models.memory_bytes allows {limit} in all; raise it, choose a smaller dtype or another model"
+    )]
+    TooLarge {
+        /// Shown name.
+        name: String,
+        /// Where it was to be.
+        device: String,
+        /// Bytes of its weights.
+        bytes: u64,
+        /// Bytes that models may take there.
+        limit: u64,
+    },
     /// Memory of the device or of the host ran out.
     #[error("out of memory: {0}")]
     OutOfMemory(String),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::toy_judge::ToyJudge;
-use super::{failure, verified};
+use super::{base, failure, verified};
 use crate::domain::assets::WeightsKind;
 use crate::domain::evaluation::{Completion, Question, SamplingSpec};
 use crate::domain::job::{ErrorClass, JobResult, Phase};
@@ -15,7 +15,7 @@ use crate::engine::device::Device;
 use crate::engine::generate::{self, Drawn, Plan, Row, Variant};
 use crate::engine::keyed::Stream;
 use crate::engine::model::Model;
-use crate::engine::residents::{Resident, Residents};
+use crate::engine::residents::Residents;
 use crate::engine::sample::Sampling;
 use crate::engine::weights::Weights;
 use crate::execution::{
@@ -37,12 +37,7 @@ pub(super) fn run(
     context.report(Report::Phase(Phase::Load))?;
     let files = verified(&work.base, context)?;
     let chat = Chat::load(&files)?;
-    let wanted = Resident {
-        identity: work.base.identity.clone(),
-        dtype: None,
-        device: device(context.settings())?,
-    };
-    let base = residents.weights(&wanted, || Ok(files))?;
+    let base = base::lend(&work.base, files, None, residents, context)?;
     let asks = asks(work, &chat)?;
     check_length(&asks, work, &base)?;
     let resume = context.resume()?;

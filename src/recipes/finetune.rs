@@ -8,14 +8,14 @@ mod keep;
 
 use self::data::Data;
 use self::keep::Keeper;
-use super::{refused, verified};
+use super::{base, refused, verified};
 use crate::domain::finetune::{Dtype, FinetuneSpec, LoraMethod, Method};
 use crate::domain::job::{JobResult, Phase};
 use crate::domain::metric::StepPoint;
 use crate::domain::order::{Order, Plan};
 use crate::engine::adapter::Adapter;
 use crate::engine::device::{Device, set_threads};
-use crate::engine::residents::{Resident, Residents};
+use crate::engine::residents::{Lent, Residents};
 use crate::engine::train::batch::{Example, size_of};
 use crate::engine::train::schedule::share;
 use crate::engine::train::{Measured, Setup, Trainer};
@@ -32,7 +32,7 @@ pub fn run(
     context.report(Report::Phase(Phase::Tokenize))?;
     let data = Data::read(work, context)?;
     context.report(Report::Phase(Phase::Load))?;
-    let trainer = trainer(work, context, residents, data.longest())?;
+    let (trainer, base) = trainer(work, context, residents, data.longest())?;
     let order = order(&work.spec, &data)?;
     let mut run = Run {
         keeper: Keeper::new(work, context, order.total_steps()),
@@ -41,6 +41,7 @@ pub fn run(
         data,
         order,
         trainer,
+        _base: base,
     };
     run.begin()?;
     context.report(Report::Phase(Phase::Train))?;
@@ -88,16 +89,11 @@ fn trainer(
     context: &dyn Context,
     residents: &Residents,
     longest: usize,
-) -> Result<Trainer, Stop> {
+) -> Result<(Trainer, Option<Lent>), Stop> {
     let spec = &work.spec;
     let device = context.settings().device.parse::<Device>()?.available()?;
-    let wanted = Resident {
-        identity: work.base.identity.clone(),
-        dtype: spec.dtype,
-        device,
-    };
     let files = verified(&work.base, context)?;
-    let base = residents.weights(&wanted, || Ok(files))?;
+    let base = base::lend(&work.base, files, spec.dtype, residents, context)?;
     let setup = Setup {
         lanes: lanes(device, context.settings()),
         positions: longest,
@@ -107,9 +103,11 @@ fn trainer(
     Ok(match &spec.method {
         Method::Lora(method) => {
             let adapter = untrained(&base.config, method, spec.seed, device)?;
-            Trainer::lora(&base, &adapter, &spec.optimizer, setup)?
+            let trainer = Trainer::lora(&base, &adapter, &spec.optimizer, setup)?;
+            (trainer, Some(base))
         }
-        Method::Full(_) => Trainer::full(&base, &spec.optimizer, setup)?,
+        // it trains a copy of its own
+        Method::Full(_) => (Trainer::full(&base, &spec.optimizer, setup)?, None),
     })
 }
 
@@ -143,6 +141,8 @@ struct Run<'a> {
     order: Order,
     trainer: Trainer,
     keeper: Keeper<'a>,
+    /// Held so that the weights under the adapter stay counted.
+    _base: Option<Lent>,
 }
 
 impl Run<'_> {

@@ -2,6 +2,8 @@
 //!
 //! Everything blocks; time, files and interruption come from the `Context`.
 
+mod base;
+mod devices;
 mod evaluate;
 pub mod finetune;
 mod fingerprint;
@@ -21,9 +23,20 @@ use crate::engine::residents::Residents;
 use crate::execution::{Context, Execute, Failure, ModelFiles, Settings, Stop, Task, Work};
 
 /// Runs every kind of task and keeps base models in memory between them.
-#[derive(Default)]
 pub struct Recipes {
     residents: Residents,
+    /// Where tasks run, such as `cpu`.
+    device: String,
+}
+
+impl Recipes {
+    /// Recipes for tasks on `device` that keep at most `model_bytes` of base models on it; none is a sensible share.
+    pub fn new(device: impl Into<String>, model_bytes: Option<u64>) -> Self {
+        Self {
+            residents: Residents::new(model_bytes),
+            device: device.into(),
+        }
+    }
 }
 
 impl Execute for Recipes {
@@ -77,6 +90,7 @@ impl From<Error> for Failure {
             Error::NonFinite { .. } => (ErrorClass::NonFinite, "loss_not_finite"),
             Error::Device { .. } => (ErrorClass::Device, "device_unavailable"),
             Error::Io { .. } => (ErrorClass::Internal, "file_io"),
+            Error::TooLarge { .. } => (ErrorClass::Config, "model_too_large"),
             Error::OutOfMemory(_) => (ErrorClass::Oom, "out_of_memory"),
             Error::Torch(_) => (ErrorClass::Internal, "libtorch"),
         };

@@ -2,6 +2,7 @@
 
 mod base_models;
 mod datasets;
+mod devices;
 mod downloads;
 mod evaluations;
 mod published;
@@ -71,12 +72,18 @@ async fn api() -> Api {
 }
 
 async fn api_with(settings: Settings) -> Api {
+    api_on(settings, |_| {}).await
+}
+
+/// An API whose state was changed before it was put behind the router.
+async fn api_on(settings: Settings, change: impl FnOnce(&mut ApiState)) -> Api {
     let database = database().await;
     let storage = database.storage().await;
     let data = tempfile::tempdir().unwrap();
     let files = Arc::new(Store::open(data.path()).unwrap());
     let clock = Arc::new(SystemClock::start());
-    let state = ApiState::new(storage.clone(), files.clone(), settings, clock);
+    let mut state = ApiState::new(storage.clone(), files.clone(), settings, clock);
+    change(&mut state);
     Api {
         database,
         storage,

@@ -13,7 +13,14 @@ use super::invalid::{Checked, FieldError, Findings};
 const SOURCES: [&str; 4] = ["path", "job", "random", "hub"];
 
 /// Architectures that the engine builds.
-const ARCHITECTURES: [&str; 1] = ["Qwen2ForCausalLM"];
+const ARCHITECTURES: [&str; 6] = [
+    "Qwen2ForCausalLM",
+    "Qwen3ForCausalLM",
+    "LlamaForCausalLM",
+    "MistralForCausalLM",
+    "Gemma2ForCausalLM",
+    "Gemma3ForCausalLM",
+];
 
 /// Sizes that every config must have.
 const SIZES: [&str; 6] = [

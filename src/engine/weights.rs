@@ -84,7 +84,7 @@ impl Weights {
         })
     }
 
-    /// Makes weights from nothing but a seed: matrices normal, biases 0, norms 1, in float32.
+    /// Makes weights from nothing but a seed: matrices normal, biases 0, norms such that they multiply by 1, in float32.
     ///
     /// Each number depends on (seed, tensor name, its index) alone, so it is the same on any device and thread count.
     ///
@@ -222,17 +222,24 @@ fn layer(config: &ModelConfig, next: &mut impl FnMut() -> Result<Tensor>) -> Res
             bias: if bias { Some(next()?) } else { None },
         })
     };
+    let optional = |there: bool, next: &mut dyn FnMut() -> Result<Tensor>| {
+        if there { next().map(Some) } else { Ok(None) }
+    };
     use Projection::{DownProj, GateProj, KProj, OProj, QProj, UpProj, VProj};
     Ok(Layer {
         input_norm: next()?,
         q: linear(QProj, next)?,
         k: linear(KProj, next)?,
         v: linear(VProj, next)?,
+        q_norm: optional(config.qk_norm, next)?,
+        k_norm: optional(config.qk_norm, next)?,
         o: linear(OProj, next)?,
-        post_norm: next()?,
+        attention_norm: optional(config.norm_outputs, next)?,
+        mlp_norm: next()?,
         gate: linear(GateProj, next)?,
         up: linear(UpProj, next)?,
         down: linear(DownProj, next)?,
+        output_norm: optional(config.norm_outputs, next)?,
     })
 }
 
@@ -307,7 +314,7 @@ fn draw(config: &ModelConfig, init: Init, parameter: &Parameter) -> Result<Tenso
     let name = parameter.name.as_str();
     let mut values = vec![0f32; count];
     if name.ends_with("norm.weight") {
-        values.fill(1.0);
+        values.fill(if config.norm_plus_one { 0.0 } else { 1.0 });
     } else if !name.ends_with(".bias") {
         let ends_branch = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
         let residual = if init.scale_residual && ends_branch {

@@ -236,17 +236,21 @@ fn weights_that_are_not_finite_are_named() {
 fn a_config_that_is_not_computed_is_refused_by_field_and_value() {
     for (field, value) in [
         ("architectures", json!(["LlamaForCausalLM"])),
-        ("model_type", json!("llama")),
-        ("hidden_act", json!("gelu")),
+        ("model_type", json!("mamba")),
+        ("hidden_act", json!("relu")),
         ("attention_dropout", json!(0.1)),
-        ("use_sliding_window", json!(true)),
         (
             "layer_types",
-            json!(["full_attention", "sliding_attention", "full_attention"]),
+            json!(["full_attention", "chunked_attention", "full_attention"]),
         ),
-        ("rope_scaling", json!({"type": "yarn", "factor": 4.0})),
+        ("layer_types", json!(["full_attention"])),
+        ("rope_scaling", json!({"type": "linear", "factor": 4.0})),
         (
-            "rope_parameters",
+            "rope_parameters.rope_type",
+            json!({"rope_type": "yarn", "factor": 4.0}),
+        ),
+        (
+            "rope_parameters.low_freq_factor",
             json!({"rope_type": "llama3", "rope_theta": 1e4}),
         ),
         ("quantization_config", json!({"quant_method": "gptq"})),
@@ -262,7 +266,8 @@ fn a_config_that_is_not_computed_is_refused_by_field_and_value() {
         ("eos_token_id", json!("</s>")),
     ] {
         let mut changed = config("untied");
-        changed[field] = value.clone();
+        let outer = field.split('.').next().unwrap();
+        changed[outer] = value.clone();
         let error = ModelConfig::from_json(&changed).unwrap_err().to_string();
         let named = error.starts_with(&format!("config.json: {field} "));
         assert!(named, "{field} {value}: {error}");
@@ -279,7 +284,7 @@ fn a_config_without_a_size_is_refused_and_older_spellings_are_read() {
     fields.insert("rope_scaling".into(), Value::Null);
     fields.insert("eos_token_id".into(), json!([1, 2]));
     let read = ModelConfig::from_json(&old).unwrap();
-    assert_eq!((read.rope_theta, read.eos_token_ids), (1000.0, vec![1, 2]));
+    assert_eq!((read.rope.theta, read.eos_token_ids), (1000.0, vec![1, 2]));
     old.as_object_mut().unwrap().remove("intermediate_size");
     let error = ModelConfig::from_json(&old).unwrap_err().to_string();
     assert_eq!(error, "config.json: intermediate_size is missing");

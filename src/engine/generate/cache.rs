@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use crate::engine::Result;
-use crate::engine::model::attention::{Attend, Causal};
+use crate::engine::model::attention::{Attend, Causal, Rules, bounded};
 use crate::engine::model::config::ModelConfig;
 
 /// Attention reads a multiple of so many places. What lies behind a row's own last place counts exactly nothing, and the
@@ -23,6 +23,7 @@ pub(super) struct Cache {
     rows: i64,
     places: i64,
     heads: i64,
+    window: Option<i64>,
 }
 
 /// Views on one layer's part.
@@ -61,6 +62,7 @@ impl Cache {
             rows,
             places,
             heads,
+            window: config.sliding_window,
         })
     }
 
@@ -82,20 +84,24 @@ impl Cache {
         });
         let slots: Vec<i64> = slots.collect();
         let length = padded(longest).min(self.places);
+        let mask =
+            |window| -> Result<Tensor> { Ok(mask(places, length, window)?.f_to_device(device)?) };
         Ok(Step {
             cache: self,
             slots: Tensor::f_from_slice(&slots)?.f_to_device(device)?,
-            mask: mask(places, length)?.f_to_device(device)?,
+            mask: mask(i64::MAX)?,
+            sliding: self.window.map(mask).transpose()?,
             length,
         })
     }
 }
 
-/// 0 up to a row's place and −∞ behind it: [B, 1, T].
-fn mask(places: &[i64], length: i64) -> Result<Tensor> {
+/// 0 for the last `window` places up to a row's own and −∞ elsewhere: [B, 1, T].
+fn mask(places: &[i64], length: i64, window: i64) -> Result<Tensor> {
     let mut values = vec![f32::NEG_INFINITY; places.len() * length as usize];
     for (row, place) in values.chunks_mut(length as usize).zip(places) {
-        row[..=*place as usize].fill(0.0);
+        let first = (place.saturating_sub(window) + 1).max(0);
+        row[first as usize..=*place as usize].fill(0.0);
     }
     Ok(Tensor::f_from_slice(&values)?.f_view([places.len() as i64, 1, length])?)
 }
@@ -106,6 +112,8 @@ pub(super) struct Step<'a> {
     /// [B·K], where the new keys and values go in a layer seen as [B·K·P, E].
     slots: Tensor,
     mask: Tensor,
+    /// The mask of sliding layers, where there are any.
+    sliding: Option<Tensor>,
     length: i64,
 }
 
@@ -126,15 +134,30 @@ impl Step<'_> {
 
 impl Attend for Step<'_> {
     /// Each group of query heads reads its keys once, as one small product a (row, key head).
-    fn attend(&mut self, layer: usize, q: Tensor, k: Tensor, v: Tensor) -> Result<Tensor> {
+    fn attend(
+        &mut self,
+        layer: usize,
+        rules: Rules,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+    ) -> Result<Tensor> {
         let room = &self.cache.layers[layer];
         let (keys, values) = (self.store(&k, &room.keys)?, self.store(&v, &room.values)?);
         let (width, kind) = (q.size()[3], q.f_kind()?);
         let (rows, groups) = (self.cache.rows, self.cache.rows * self.cache.heads);
         let queries = q.f_reshape([groups, -1, width])?;
-        let queries = queries.f_mul_scalar(1.0 / (width as f64).sqrt())?;
+        let queries = queries.f_mul_scalar(rules.scale)?;
         let scores = queries.f_bmm(&keys.f_transpose(1, 2)?)?;
-        let scores = scores.f_view([rows, -1, self.length])?.f_add(&self.mask)?;
+        let scores = match rules.softcap {
+            Some(bound) => bounded(&scores, bound)?,
+            None => scores,
+        };
+        let mask = match &self.sliding {
+            Some(sliding) if rules.window.is_some() => sliding,
+            _ => &self.mask,
+        };
+        let scores = scores.f_view([rows, -1, self.length])?.f_add(mask)?;
         let shares = scores.f_softmax(-1, Kind::Float)?.f_to_kind(kind)?;
         let context = shares.f_view([groups, -1, self.length])?.f_bmm(&values)?;
         Ok(context.f_view([rows, 1, -1, width])?)
@@ -153,10 +176,17 @@ impl Keeping {
 }
 
 impl Attend for Keeping {
-    fn attend(&mut self, layer: usize, q: Tensor, k: Tensor, v: Tensor) -> Result<Tensor> {
+    fn attend(
+        &mut self,
+        layer: usize,
+        rules: Rules,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+    ) -> Result<Tensor> {
         let heads_first = |x: &Tensor| x.f_select(0, 0)?.f_transpose(0, 1);
         let both = Tensor::f_stack(&[heads_first(&k)?, heads_first(&v)?], 0)?;
         self.0.push(both);
-        Causal.attend(layer, q, k, v)
+        Causal.attend(layer, rules, q, k, v)
     }
 }

@@ -1,9 +1,9 @@
 //! One decoder layer, shared by training, prefill and decoding. Knows neither caches nor where deltas come from.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::attention::Attend;
-use super::config::ModelConfig;
+use super::config::{Activation, ModelConfig};
 use super::projection::{Deltas, Linear};
 use super::rope::Angles;
 use crate::domain::finetune::Projection;
@@ -19,29 +19,42 @@ pub struct Layer {
     pub k: Linear,
     /// Values, `[K·E, D]`.
     pub v: Linear,
+    /// `[E]`, of each head's queries.
+    pub q_norm: Option<Tensor>,
+    /// `[E]`, of each head's keys.
+    pub k_norm: Option<Tensor>,
     /// Attention output, `[D, H·E]`.
     pub o: Linear,
+    /// `[D]`, of what attention gives.
+    pub attention_norm: Option<Tensor>,
     /// `[D]`, before the MLP.
-    pub post_norm: Tensor,
+    pub mlp_norm: Tensor,
     /// MLP gate, `[F, D]`.
     pub gate: Linear,
     /// MLP up, `[F, D]`.
     pub up: Linear,
     /// MLP down, `[D, F]`.
     pub down: Linear,
+    /// `[D]`, of what the MLP gives.
+    pub output_norm: Option<Tensor>,
 }
 
 impl Layer {
     /// Its tensors in the order of `ModelConfig::parameters`.
     pub fn tensors<'a>(&'a self, out: &mut Vec<&'a Tensor>) {
         out.push(&self.input_norm);
-        for linear in [&self.q, &self.k, &self.v, &self.o] {
+        for linear in [&self.q, &self.k, &self.v] {
             linear.tensors(out);
         }
-        out.push(&self.post_norm);
+        out.extend(&self.q_norm);
+        out.extend(&self.k_norm);
+        self.o.tensors(out);
+        out.extend(&self.attention_norm);
+        out.push(&self.mlp_norm);
         for linear in [&self.gate, &self.up, &self.down] {
             linear.tensors(out);
         }
+        out.extend(&self.output_norm);
     }
 
     /// One of its linear maps by name.
@@ -82,15 +95,16 @@ pub fn forward(
     x: &Tensor,
     attend: &mut dyn Attend,
 ) -> Result<Tensor> {
-    let eps = pass.config.rms_norm_eps;
-    let normed = rms_norm(x, &layer.input_norm, eps)?;
+    let normed = norm(x, &layer.input_norm, pass.config)?;
     let context = attention(pass, index, layer, &normed, attend)?;
-    let x = project_onto(pass, index, layer, Projection::OProj, x, &context)?;
-    let normed = rms_norm(&x, &layer.post_norm, eps)?;
+    let given = (Projection::OProj, layer.attention_norm.as_ref());
+    let x = join(pass, index, layer, given, x, &context)?;
+    let normed = norm(&x, &layer.mlp_norm, pass.config)?;
     let gate = project(pass, index, layer, Projection::GateProj, &normed)?;
     let up = project(pass, index, layer, Projection::UpProj, &normed)?;
-    let inner = gate.f_silu()?.f_mul(&up)?;
-    project_onto(pass, index, layer, Projection::DownProj, &x, &inner)
+    let inner = activate(pass.config.activation, &gate)?.f_mul(&up)?;
+    let given = (Projection::DownProj, layer.output_norm.as_ref());
+    join(pass, index, layer, given, &x, &inner)
 }
 
 /// From normed states `[B·T, D]` to the heads' contexts `[B·T, H·E]`.
@@ -106,11 +120,26 @@ fn attention(
         let shape = [pass.batch, pass.length, -1, pass.config.head_dim];
         Ok(flat.f_view(shape)?)
     };
-    let q = pass.angles.turn(&heads(Projection::QProj)?)?;
-    let k = pass.angles.turn(&heads(Projection::KProj)?)?;
+    let placed = |x: Tensor, weight: &Option<Tensor>| {
+        let slides = pass.config.slides(index);
+        match weight {
+            Some(weight) => pass.angles.turn(&norm(&x, weight, pass.config)?, slides),
+            None => pass.angles.turn(&x, slides),
+        }
+    };
+    let q = placed(heads(Projection::QProj)?, &layer.q_norm)?;
+    let k = placed(heads(Projection::KProj)?, &layer.k_norm)?;
     let v = heads(Projection::VProj)?;
-    let context = attend.attend(index, q, k, v)?;
+    let context = attend.attend(index, pass.config.attention(index), q, k, v)?;
     Ok(context.f_reshape([pass.batch * pass.length, -1])?)
+}
+
+fn activate(activation: Activation, x: &Tensor) -> Result<Tensor> {
+    match activation {
+        Activation::Silu => Ok(x.f_silu()?),
+        Activation::GeluTanh => Ok(x.f_gelu("tanh")?),
+        Activation::Gelu => Ok(x.f_gelu("none")?),
+    }
 }
 
 fn project(
@@ -124,22 +153,50 @@ fn project(
     layer.linear(projection).forward(x, delta)
 }
 
-fn project_onto(
+/// The residual stream with what a projection gives added, after a norm of its own where there is one.
+fn join(
     pass: &Pass,
     index: usize,
     layer: &Layer,
-    projection: Projection,
+    (projection, weight): (Projection, Option<&Tensor>),
     residual: &Tensor,
     x: &Tensor,
 ) -> Result<Tensor> {
-    let delta = pass.deltas.get(index, projection);
-    layer.linear(projection).forward_onto(residual, x, delta)
+    let Some(weight) = weight else {
+        let delta = pass.deltas.get(index, projection);
+        return layer.linear(projection).forward_onto(residual, x, delta);
+    };
+    let given = project(pass, index, layer, projection, x)?;
+    Ok(residual.f_add(&norm(&given, weight, pass.config)?)?)
 }
 
-/// x / √(mean(x²) + eps) · weight, over the last axis.
+/// x / √(mean(x²) + eps), over the last axis, times the weight or, in some families, 1 + the weight.
 ///
-/// The fused form, since the plain one is taken apart under autograd and takes twice the time.
-pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
-    let (normed, _root) = x.f_internal_fused_rms_norm(weight.size(), Some(weight), eps)?;
+/// float32 takes the fused form, since the plain one is taken apart under autograd and takes twice the time.
+pub fn norm(x: &Tensor, weight: &Tensor, config: &ModelConfig) -> Result<Tensor> {
+    if x.f_kind()? != Kind::Float {
+        return rounded_norm(x, weight, config);
+    }
+    let shifted = match config.norm_plus_one {
+        true => &weight.f_to_kind(Kind::Float)?.f_add_scalar(1.0)?,
+        false => weight,
+    };
+    let eps = config.rms_norm_eps;
+    let (normed, _root) = x.f_internal_fused_rms_norm(weight.size(), Some(shifted), eps)?;
     Ok(normed)
+}
+
+/// The same for narrow number types.
+///
+/// *Source* computes in float32 and rounds where transformers does: before a plain weight, after one plus a weight.
+fn rounded_norm(x: &Tensor, weight: &Tensor, config: &ModelConfig) -> Result<Tensor> {
+    let kind = x.f_kind()?;
+    let wide = x.f_to_kind(Kind::Float)?;
+    let mean = wide.f_pow_tensor_scalar(2.0)?.f_mean_dim(-1, true, None)?;
+    let normed = wide.f_mul(&mean.f_add_scalar(config.rms_norm_eps)?.f_rsqrt()?)?;
+    if config.norm_plus_one {
+        let shifted = weight.f_to_kind(Kind::Float)?.f_add_scalar(1.0)?;
+        return Ok(normed.f_mul(&shifted)?.f_to_kind(kind)?);
+    }
+    Ok(normed.f_to_kind(kind)?.f_mul(weight)?)
 }

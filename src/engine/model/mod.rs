@@ -57,13 +57,18 @@ impl Model {
     /// *Shapes* tokens `[B, T]` int64 → `[B·T, D]`.
     pub fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
         let flat = tokens.f_reshape([-1])?;
-        Ok(Tensor::f_embedding(
-            &self.weights.embedding,
-            &flat,
-            -1,
-            false,
-            false,
-        )?)
+        let states = Tensor::f_embedding(&self.weights.embedding, &flat, -1, false, false)?;
+        match self.config().scale_embeddings {
+            true => Ok(states.f_mul_scalar(self.embedding_scale()?)?),
+            false => Ok(states),
+        }
+    }
+
+    /// √D as the model's number type has it.
+    fn embedding_scale(&self) -> Result<f64> {
+        let root = (self.config().hidden_size as f64).sqrt() as f32;
+        let rounded = Tensor::f_from_slice(&[root])?.f_to_kind(self.weights.kind()?)?;
+        Ok(rounded.f_double_value(&[0])?)
     }
 
     /// What the head reads, for whole sequences from position 0 on.
@@ -101,7 +106,7 @@ impl Model {
         for (index, layer) in self.weights.layers.iter().enumerate() {
             states = block::forward(&pass, index, layer, &states, attend)?;
         }
-        block::rms_norm(&states, &self.weights.norm, self.config().rms_norm_eps)
+        block::norm(&states, &self.weights.norm, self.config())
     }
 
     /// Logits of chosen rows of what [`Model::hidden`] gives.
@@ -113,7 +118,11 @@ impl Model {
             .head
             .as_ref()
             .unwrap_or(&self.weights.embedding);
-        projection::linear(rows, head, None)
+        let logits = projection::linear(rows, head, None)?;
+        match self.config().final_logit_softcapping {
+            Some(bound) => attention::bounded(&logits, bound),
+            None => Ok(logits),
+        }
     }
 }
 

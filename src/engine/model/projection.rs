@@ -103,6 +103,10 @@ impl Linear {
     ///
     /// *Shapes* residual `[N, out]`, x `[N, in]` → `[N, out]`
     pub fn forward_onto(&self, residual: &Tensor, x: &Tensor, delta: &Delta) -> Result<Tensor> {
+        // narrow number types round the product before they round the sum, as transformers does
+        if residual.f_kind()? != Kind::Float {
+            return Ok(residual.f_add(&self.forward(x, delta)?)?);
+        }
         if is_training(x, &self.weight)? {
             let sum = residual.f_add(&linear(x, &self.weight, self.bias.as_ref())?)?;
             return delta.add(sum, x);

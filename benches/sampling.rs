@@ -2,17 +2,17 @@
 //!
 //! FOLDER THREADS ROWS TOKENS SLOTS
 
-use std::collections::BTreeSet;
 use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use vivarium::engine::Error;
 use vivarium::engine::adapter::Adapter;
 use vivarium::engine::device::{Device, set_threads};
 use vivarium::engine::files::Files;
-use vivarium::engine::generate::{Drawn, Plan, Row, Variant, generate, slots};
+use vivarium::engine::generate::{Drawn, Row, Variant, generate, slots};
 use vivarium::engine::keyed::Stream;
-use vivarium::engine::model::Model;
 use vivarium::engine::model::config::ModelConfig;
 use vivarium::engine::sample::Sampling;
 use vivarium::engine::weights::Weights;
@@ -35,37 +35,36 @@ fn main() -> anyhow::Result<()> {
     let adapter = Adapter::load(&adapter, &config, Device::Cpu)?;
     let prompts: Vec<Vec<u32>> =
         serde_json::from_str(&std::fs::read_to_string(folder.join("prompts.json"))?)?;
+    let prompts: Vec<Arc<[u32]>> = prompts.iter().map(|ids| ids.as_slice().into()).collect();
+    let (variant, ends) = (Variant::Adapted(Rc::new(adapter), 1.0), Arc::default());
     let row = |index: u64| Row {
-        prompt: (index * prompts.len() as u64 / rows) as usize,
-        variant: 0,
+        prompt: prompts[(index * prompts.len() as u64 / rows) as usize].clone(),
+        variant: variant.clone(),
         draws: Stream::new(0, "sample").number(index),
-    };
-    let asked: Vec<Row> = (0..rows).map(row).collect();
-    let plan = Plan {
-        prompts: &prompts,
-        variants: &[Variant::Adapted(&adapter, 1.0)],
-        rows: &asked,
         sampling: Sampling::PLAIN,
         max_new_tokens: tokens,
-        ends: &BTreeSet::new(),
+        ends: Arc::clone(&ends),
+        alternatives: None,
+        urgent: false,
     };
-    let model = Model::new(weights, plan.positions())?;
+    let asked: Vec<Row> = (0..rows).map(row).collect();
     let slots = slots(wanted.parse()?);
-    run(&model, &plan, slots)?;
+    run(&weights, &asked, slots)?;
     let (began, spent) = (Instant::now(), cpu_seconds());
-    let drawn = run(&model, &plan, slots)?;
+    let drawn = run(&weights, &asked, slots)?;
     let (wall, cpu) = (began.elapsed().as_secs_f64(), cpu_seconds() - spent);
     println!(r#"{{"tokens": {drawn}, "seconds": {wall:.4}, "cpu_seconds": {cpu:.4}}}"#);
     Ok(())
 }
 
-fn run(model: &Model, plan: &Plan, slots: usize) -> Result<usize, Error> {
+fn run(weights: &Weights, rows: &[Row], slots: usize) -> Result<usize, Error> {
     let mut tokens = 0;
     let mut done = |drawn: Drawn| {
         tokens += drawn.tokens.len();
         Ok(())
     };
-    generate::<Error>(model, plan, slots, &mut || Ok(()), &mut done)?;
+    let weights = weights.shallow_clone()?;
+    generate::<Error>(weights, rows, slots, &mut || Ok(()), &mut done)?;
     Ok(tokens)
 }
 

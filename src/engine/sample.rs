@@ -5,7 +5,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::{Error, Result};
+use super::Result;
 
 /// Largest number that a draw is scaled with; any nearer to 1 could round beyond the last token that has mass.
 const BELOW_ONE: f64 = 1.0 - 1.0 / (1 << 22) as f64;
@@ -54,11 +54,44 @@ pub struct Drawn {
     pub logprobs: Vec<f32>,
 }
 
+/// A token's place in the model's own distribution: no penalty, no temperature, no truncation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chance {
+    /// Natural logarithm of its probability.
+    pub logprob: f32,
+    /// The most probable tokens with their logarithms, best first.
+    pub top: Vec<(u32, f32)>,
+}
+
+/// The model's own probabilities of one token a row, each with the `most` most probable tokens beside it.
+///
+/// *Shapes* logits [N, V]; `tokens` N ids
+pub fn chances(logits: &Tensor, tokens: &[i64], most: u32) -> Result<Vec<Chance>> {
+    let logprobs = logits.f_log_softmax(-1, Kind::Float)?;
+    let ids = Tensor::f_from_slice(tokens)?.f_to_device(logits.device())?;
+    let own = host_floats(&logprobs.f_gather(-1, &ids.f_unsqueeze(1)?, false)?)?;
+    let most = i64::from(most).min(logits.size()[1]);
+    if most == 0 {
+        let bare = |logprob| Chance {
+            logprob,
+            top: Vec::new(),
+        };
+        return Ok(own.into_iter().map(bare).collect());
+    }
+    let (best, places) = logprobs.f_topk(most, -1, true, true)?;
+    let (best, places) = (host_floats(&best)?, host_integers(&places)?);
+    let pairs = places.into_iter().zip(best);
+    let pairs: Vec<(u32, f32)> = pairs.map(|(id, chance)| (id as u32, chance)).collect();
+    let tops = pairs.chunks(most as usize).map(<[_]>::to_vec);
+    let both = own.into_iter().zip(tops);
+    Ok(both.map(|(logprob, top)| Chance { logprob, top }).collect())
+}
+
 /// Draws a token for each row: the first whose cumulated probability, in the order of ids, exceeds the row's number.
 ///
-/// *Shapes* logits [B, V]; `seen` [B, V] bool, read only where there is a penalty; `uniforms` B numbers in [0, 1)
+/// A row whose logits are not numbers gets a log-probability that is none either.
 ///
-/// *Errors* `NonFinite` where a row's logits are not numbers.
+/// *Shapes* logits [B, V]; `seen` [B, V] bool, read only where there is a penalty; `uniforms` B numbers in [0, 1)
 pub fn draw(
     logits: &Tensor,
     seen: Option<&Tensor>,
@@ -74,16 +107,10 @@ pub fn draw(
         pick(&kept, uniforms)?
     };
     let chances = probabilities.f_gather(-1, &tokens, false)?.f_log()?;
-    let drawn = Drawn {
+    Ok(Drawn {
         tokens: host_integers(&tokens)?,
         logprobs: host_floats(&chances)?,
-    };
-    match drawn.logprobs.iter().all(|chance| chance.is_finite()) {
-        true => Ok(drawn),
-        false => Err(Error::NonFinite {
-            what: "a logit of a decode step".into(),
-        }),
-    }
+    })
 }
 
 /// Logits in float32 after penalty and temperature.
@@ -242,9 +269,33 @@ mod tests {
     }
 
     #[test]
-    fn logits_that_are_not_numbers_are_an_error() {
-        let logits = Tensor::from_slice(&[0f32, f32::NAN]).view([1, 2]);
-        assert!(draw(&logits, None, &[0.5], &Sampling::PLAIN).is_err());
+    fn logits_that_are_not_numbers_spoil_their_own_row_only() {
+        let logits = Tensor::from_slice(&[0f32, f32::NAN, 0.0, 0.0]).view([2, 2]);
+        for sampling in [Sampling::PLAIN, Sampling::GREEDY] {
+            let drawn = draw(&logits, None, &[0.5, 0.5], &sampling).unwrap();
+            assert!(!drawn.logprobs[0].is_finite());
+            assert!((drawn.logprobs[1] - 0.5f32.ln()).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn chances_are_the_models_own_with_the_best_tokens_first() {
+        let logits = Tensor::from_slice(&LOGITS).view([1, 6]).repeat([2, 1]);
+        let found = chances(&logits, &[3, 2], 3).unwrap();
+        let expected = softmax(&LOGITS.map(f64::from));
+        let close =
+            |found: f32, token: usize| (f64::from(found) - expected[token].ln()).abs() < 1e-6;
+        assert!(close(found[0].logprob, 3) && close(found[1].logprob, 2));
+        let best: Vec<u32> = found[0].top.iter().map(|(id, _)| *id).collect();
+        assert_eq!(best, [2, 5, 0]);
+        assert!(
+            found[0]
+                .top
+                .iter()
+                .all(|(id, chance)| close(*chance, *id as usize))
+        );
+        assert!(chances(&logits, &[3, 2], 0).unwrap()[0].top.is_empty());
+        assert_eq!(chances(&logits, &[3, 2], 20).unwrap()[0].top.len(), 6);
     }
 
     #[test]

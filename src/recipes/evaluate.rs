@@ -1,6 +1,8 @@
 //! Asking and scoring: targets × questions × paraphrases × samples, less what an earlier attempt recorded.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -12,9 +14,8 @@ use crate::domain::job::{ErrorClass, JobResult, Phase};
 use crate::engine::adapter::Adapter;
 use crate::engine::chat::{Chat, Prompt};
 use crate::engine::device::Device;
-use crate::engine::generate::{self, Drawn, Plan, Row, Variant};
+use crate::engine::generate::{self, Drawn, Row, Variant};
 use crate::engine::keyed::Stream;
-use crate::engine::model::Model;
 use crate::engine::residents::Residents;
 use crate::engine::sample::Sampling;
 use crate::engine::weights::Weights;
@@ -183,68 +184,74 @@ impl Asked<'_> {
         group: &[TargetWork],
         answers: &mut Answers,
     ) -> Result<(), Stop> {
-        let (rows, places) = self.rows(group);
-        if rows.is_empty() {
+        let settings = answers.context.settings();
+        if self.places(group).is_empty() {
             return Ok(());
         }
-        let settings = answers.context.settings();
-        let (weights, adapters) = load(base, group, answers.context)?;
-        let variants: Vec<Variant> = adapters
-            .iter()
-            .map(|adapted| match adapted {
-                Some((adapter, scale)) => Variant::Adapted(adapter, *scale),
-                None => Variant::Base,
-            })
-            .collect();
-        let prompts: Vec<Vec<u32>> = self.asks.iter().map(|ask| ask.prompt.ids.clone()).collect();
-        let plan = Plan {
-            prompts: &prompts,
-            variants: &variants,
-            rows: &rows,
-            sampling: self.sampling,
-            max_new_tokens: self.work.spec.sampling.max_new_tokens,
-            ends: self.chat.end_tokens(),
-        };
-        let model = Model::new(weights, plan.positions())?;
+        let (weights, variants) = load(base, group, answers.context)?;
+        let places = self.places(group);
+        let rows = self.rows(&places, &variants);
         let context = answers.context;
         let mut turn = || context.turn().map_err(Stop::from);
         let mut done = |drawn: Drawn| {
-            let (target, sample) = places[drawn.row];
-            let ask = &self.asks[rows[drawn.row].prompt];
+            let Place {
+                target,
+                ask,
+                sample,
+            } = places[drawn.row];
+            let ask = &self.asks[ask];
             answers.take(
                 ask.question,
                 self.completion(&group[target], ask, sample, &drawn)?,
             )
         };
         let slots = generate::slots(settings.decode_slots);
-        generate::generate(&model, &plan, slots, &mut turn, &mut done)
+        generate::generate(weights, &rows, slots, &mut turn, &mut done)
     }
 
-    /// The rows to draw, each with its (target in the group, sample).
-    ///
-    /// No key holds a target: targets share random numbers, so that what differs between them is theirs.
-    fn rows(&self, group: &[TargetWork]) -> (Vec<Row>, Vec<(usize, u32)>) {
-        let spec = &self.work.spec;
-        let stream = Stream::new(spec.seed, "sample");
-        let (mut rows, mut places) = (Vec::new(), Vec::new());
-        for (variant, target) in group.iter().enumerate() {
-            for (prompt, ask) in self.asks.iter().enumerate() {
-                let draws = stream.text(ask.text).number(u64::from(ask.paraphrase));
-                for sample in 0..spec.samples_per_question {
-                    if self.resume.answered.contains(&key(target, ask, sample)) {
-                        continue;
+    /// What has to be drawn, in order.
+    fn places(&self, group: &[TargetWork]) -> Vec<Place> {
+        let mut places = Vec::new();
+        for (target, work) in group.iter().enumerate() {
+            for (ask, asked) in self.asks.iter().enumerate() {
+                for sample in 0..self.work.spec.samples_per_question {
+                    if !self.resume.answered.contains(&key(work, asked, sample)) {
+                        places.push(Place {
+                            target,
+                            ask,
+                            sample,
+                        });
                     }
-                    let draws = draws.number(u64::from(sample));
-                    rows.push(Row {
-                        prompt,
-                        variant,
-                        draws,
-                    });
-                    places.push((variant, sample));
                 }
             }
         }
-        (rows, places)
+        places
+    }
+
+    /// No key holds a target: targets share random numbers, so that what differs between them is theirs.
+    fn rows(&self, places: &[Place], variants: &[Variant]) -> Vec<Row> {
+        let stream = Stream::new(self.work.spec.seed, "sample");
+        let ends = Arc::new(self.chat.end_tokens().clone());
+        let prompts: Vec<Arc<[u32]>> = self
+            .asks
+            .iter()
+            .map(|ask| ask.prompt.ids.as_slice().into())
+            .collect();
+        let row = |place: &Place| {
+            let ask = &self.asks[place.ask];
+            let draws = stream.text(ask.text).number(u64::from(ask.paraphrase));
+            Row {
+                prompt: prompts[place.ask].clone(),
+                variant: variants[place.target].clone(),
+                draws: draws.number(u64::from(place.sample)),
+                sampling: self.sampling,
+                max_new_tokens: self.work.spec.sampling.max_new_tokens,
+                ends: ends.clone(),
+                alternatives: None,
+                urgent: false,
+            }
+        };
+        places.iter().map(row).collect()
     }
 
     fn completion(
@@ -279,35 +286,42 @@ fn device(settings: &Settings) -> Result<Device, Stop> {
     Ok(settings.device.parse::<Device>()?.available()?)
 }
 
-/// An adapter with its scale; none for the weights as they are.
-type Adapted = Option<(Adapter, f64)>;
+/// One answer that has to be drawn.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Index into the group.
+    target: usize,
+    /// Index into the asks.
+    ask: usize,
+    sample: u32,
+}
 
 /// The weights that a group shares, and what each of its targets puts on them.
 fn load(
     base: &Weights,
     group: &[TargetWork],
     context: &dyn Context,
-) -> Result<(Weights, Vec<Adapted>), Stop> {
+) -> Result<(Weights, Vec<Variant>), Stop> {
     let device = device(context.settings())?;
     let mut weights = base.shallow_clone()?;
-    let mut adapters = Vec::new();
+    let mut variants = Vec::new();
     for target in group {
         let scale = target.target.scale.unwrap_or(1.0);
-        adapters.push(match &target.weights {
-            None => None,
+        variants.push(match &target.weights {
+            None => Variant::Base,
             Some((WeightsKind::Lora, model)) => {
                 let adapter = Adapter::load(&verified(model, context)?, &base.config, device)?;
-                Some((adapter, scale))
+                Variant::Adapted(Rc::new(adapter), scale)
             }
             Some((WeightsKind::Full, model)) => {
                 let trained =
                     Weights::load(&verified(model, context)?, &base.config, None, device)?;
                 weights = generate::scaled(base, &trained, scale)?;
-                None
+                Variant::Base
             }
         });
     }
-    Ok((weights, adapters))
+    Ok((weights, variants))
 }
 
 /// Answers on their way through the judge to the database.

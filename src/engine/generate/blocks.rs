@@ -1,98 +1,106 @@
-//! Who sits where: rows in slots, slots in blocks, each block with one variant at a time. Knows no tensor.
+//! Who may sit where: slots in blocks, each block with one variant at a time. Knows no tensor.
 //!
 //! Rows of a block share their adapter's matrices, which are then read once a block instead of once a row.
 
-use std::collections::VecDeque;
+use super::row::{Variant, VariantKey};
 
 /// Slots of a block; a batch is a multiple of it.
 pub(super) const BLOCK: usize = 16;
 
-/// A row that takes a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seating {
-    /// Which slot.
-    pub(super) slot: usize,
-    /// Index into the plan's rows.
-    pub(super) row: usize,
-    /// Its variant, when its block had another one before.
-    pub(super) new_variant: Option<usize>,
-}
-
-/// The slots of a batch with the rows that still wait.
+/// The slots of a batch.
 pub(super) struct Blocks {
-    variants: Vec<Option<usize>>,
+    /// What each block holds, and held last when it is empty.
+    variants: Vec<Option<Variant>>,
     taken: Vec<bool>,
-    waiting: Vec<(usize, VecDeque<usize>)>,
+    free: usize,
 }
 
 impl Blocks {
-    /// `slots` free slots, a multiple of [`BLOCK`], and waiting rows as (row, variant) in their order.
-    pub(super) fn new(slots: usize, rows: impl IntoIterator<Item = (usize, usize)>) -> Self {
-        let mut waiting: Vec<(usize, VecDeque<usize>)> = Vec::new();
-        for (row, variant) in rows {
-            match waiting.iter_mut().find(|(other, _)| *other == variant) {
-                Some((_, rows)) => rows.push_back(row),
-                None => waiting.push((variant, VecDeque::from([row]))),
-            }
-        }
+    /// So many free slots, a multiple of [`BLOCK`].
+    pub(super) fn new(slots: usize) -> Self {
         Self {
             variants: vec![None; slots / BLOCK],
             taken: vec![false; slots],
-            waiting,
+            free: slots,
         }
+    }
+
+    /// Whether every slot is taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.free == 0
+    }
+
+    /// Whether no slot is taken.
+    pub(super) fn is_idle(&self) -> bool {
+        self.free == self.taken.len()
+    }
+
+    /// A free slot in a block that works for this variant.
+    pub(super) fn beside(&self, variant: VariantKey) -> Option<usize> {
+        let mut blocks = 0..self.variants.len();
+        blocks.find_map(|block| {
+            let fits = self.holds(block, variant) && !self.is_empty(block);
+            self.slots(block).find(|slot| fits && !self.taken[*slot])
+        })
+    }
+
+    /// The first slot of a block in which nobody sits, of one that held this variant last where there is such.
+    pub(super) fn apart(&self, variant: VariantKey) -> Option<usize> {
+        let blocks = 0..self.variants.len();
+        let empty = |block: &usize| self.is_empty(*block);
+        let known = |block: &usize| empty(block) && self.holds(*block, variant);
+        let found = blocks
+            .clone()
+            .find(known)
+            .or_else(|| blocks.clone().find(empty));
+        found.map(|block| block * BLOCK)
+    }
+
+    /// Takes a slot.
+    pub(super) fn take(&mut self, slot: usize) {
+        self.free -= usize::from(!self.taken[slot]);
+        self.taken[slot] = true;
     }
 
     /// Makes a slot free.
     pub(super) fn free(&mut self, slot: usize) {
+        self.free += usize::from(self.taken[slot]);
         self.taken[slot] = false;
     }
 
-    /// Gives free slots to waiting rows; a block changes its variant only when all of its rows are done.
-    pub(super) fn seat(&mut self) -> Vec<Seating> {
-        let mut seated = Vec::new();
+    /// Whether a block holds, or held last, this variant.
+    pub(super) fn holds(&self, block: usize, variant: VariantKey) -> bool {
+        let own = self.variants[block].as_ref();
+        own.is_some_and(|own| own.key() == variant)
+    }
+
+    /// Says what a block holds from now on.
+    pub(super) fn hold(&mut self, block: usize, variant: Option<Variant>) {
+        self.variants[block] = variant;
+    }
+
+    /// The blocks that somebody sits in, with what they hold.
+    pub(super) fn occupied(&self) -> impl Iterator<Item = (usize, &Variant)> {
+        let held = self.variants.iter().enumerate();
+        held.filter(|(block, _)| !self.is_empty(*block))
+            .filter_map(|(block, variant)| Some((block, variant.as_ref()?)))
+    }
+
+    /// Forgets what empty blocks held.
+    pub(super) fn clear_empty(&mut self) {
         for block in 0..self.variants.len() {
-            self.seat_block(block, &mut seated);
-        }
-        seated
-    }
-
-    fn seat_block(&mut self, block: usize, seated: &mut Vec<Seating>) {
-        let slots = block * BLOCK..(block + 1) * BLOCK;
-        let empty = !self.taken[slots.clone()].contains(&true);
-        let kept = self.variants[block].filter(|variant| self.waits(*variant) || !empty);
-        let Some(variant) = kept.or_else(|| self.waiting.first().map(|(variant, _)| *variant))
-        else {
-            return;
-        };
-        let mut new_variant = (self.variants[block] != Some(variant)).then_some(variant);
-        for slot in slots.filter(|slot| !self.taken[*slot]).collect::<Vec<_>>() {
-            let Some(row) = self.next(variant) else {
-                break;
-            };
-            self.taken[slot] = true;
-            self.variants[block] = Some(variant);
-            seated.push(Seating {
-                slot,
-                row,
-                new_variant: new_variant.take(),
-            });
+            if self.is_empty(block) {
+                self.variants[block] = None;
+            }
         }
     }
 
-    fn waits(&self, variant: usize) -> bool {
-        self.waiting.iter().any(|(other, _)| *other == variant)
+    fn is_empty(&self, block: usize) -> bool {
+        !self.slots(block).any(|slot| self.taken[slot])
     }
 
-    fn next(&mut self, variant: usize) -> Option<usize> {
-        let place = self
-            .waiting
-            .iter()
-            .position(|(other, _)| *other == variant)?;
-        let row = self.waiting[place].1.pop_front();
-        if self.waiting[place].1.is_empty() {
-            self.waiting.remove(place);
-        }
-        row
+    fn slots(&self, block: usize) -> std::ops::Range<usize> {
+        block * BLOCK..(block + 1) * BLOCK
     }
 }
 
@@ -101,43 +109,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_serves_one_variant_until_all_its_rows_are_done() {
-        let rows = (0..20).map(|row| (row, usize::from(row >= 18)));
-        let mut blocks = Blocks::new(2 * BLOCK, rows);
-        let first = blocks.seat();
+    fn rows_of_a_variant_sit_together_and_others_in_an_empty_block() {
+        let mut blocks = Blocks::new(2 * BLOCK);
+        let base = Variant::Base.key();
+        assert_eq!((blocks.beside(base), blocks.apart(base)), (None, Some(0)));
+        blocks.hold(0, Some(Variant::Base));
+        blocks.take(0);
+        assert_eq!(blocks.beside(base), Some(1));
+        let other = Some((1, 2));
         assert_eq!(
-            first.len(),
-            18,
-            "the second block holds two rows of variant 0, so variant 1 waits"
+            (blocks.beside(other), blocks.apart(other)),
+            (None, Some(BLOCK))
         );
-        assert_eq!(first[0].new_variant, Some(0));
-        assert_eq!(first[16].new_variant, Some(0));
-        blocks.free(0);
-        assert!(
-            blocks.seat().is_empty(),
-            "block 0 still works for variant 0"
-        );
-        blocks.free(16);
-        blocks.free(17);
-        let second = blocks.seat();
-        let expected = |slot, row, new_variant| Seating {
-            slot,
-            row,
-            new_variant,
-        };
-        assert_eq!(second, [expected(16, 18, Some(1)), expected(17, 19, None)]);
-        assert!(blocks.seat().is_empty());
+        for slot in 1..BLOCK {
+            blocks.take(slot);
+        }
+        assert_eq!(blocks.beside(base), None, "the block is full");
+        blocks.free(3);
+        assert_eq!(blocks.beside(base), Some(3));
+        assert!(!blocks.is_full() && !blocks.is_idle());
     }
 
     #[test]
-    fn a_free_slot_takes_the_next_row_of_its_blocks_variant() {
-        let mut blocks = Blocks::new(BLOCK, (0..17).map(|row| (row, 5)));
-        assert_eq!(blocks.seat().len(), 16);
-        blocks.free(3);
-        let next = blocks.seat();
-        assert_eq!(
-            (next[0].slot, next[0].row, next[0].new_variant),
-            (3, 16, None)
-        );
+    fn an_empty_block_is_kept_for_what_it_held_while_there_is_another() {
+        let mut blocks = Blocks::new(2 * BLOCK);
+        blocks.hold(1, Some(Variant::Base));
+        assert_eq!(blocks.apart(Variant::Base.key()), Some(BLOCK));
+        blocks.clear_empty();
+        assert_eq!(blocks.apart(Variant::Base.key()), Some(0));
     }
 }

@@ -33,6 +33,18 @@ struct Layer {
     values: Tensor,
 }
 
+/// Each layer's part.
+fn views(all: &Tensor) -> Result<Vec<Layer>> {
+    let layer = |index: i64| -> Result<Layer> {
+        let both = all.f_select(0, index)?;
+        Ok(Layer {
+            keys: both.f_select(0, 0)?,
+            values: both.f_select(0, 1)?,
+        })
+    };
+    (0..all.size()[0]).map(layer).collect()
+}
+
 /// Keys and values of a prompt's first tokens: [L, 2, K, T, E].
 pub(super) struct Prefix(Tensor);
 
@@ -49,21 +61,30 @@ impl Cache {
         let places = padded(places);
         let shape = [layers, 2, rows, heads, places, config.head_dim];
         let all = Tensor::f_zeros(shape, (kind, device))?;
-        let layer = |index: i64| -> Result<Layer> {
-            let both = all.f_select(0, index)?;
-            Ok(Layer {
-                keys: both.f_select(0, 0)?,
-                values: both.f_select(0, 1)?,
-            })
-        };
         Ok(Self {
-            layers: (0..layers).map(layer).collect::<Result<_>>()?,
+            layers: views(&all)?,
             all,
             rows,
             places,
             heads,
             window: config.sliding_window,
         })
+    }
+
+    /// Makes room for `needed` tokens a row, and some more so that this is seldom asked; what is there stays.
+    pub(super) fn reserve(&mut self, needed: i64) -> Result<()> {
+        if needed <= self.places {
+            return Ok(());
+        }
+        let places = padded(needed.max(self.places * 3 / 2));
+        let mut shape = self.all.size();
+        shape[4] = places;
+        let all = Tensor::f_zeros(shape, (self.all.f_kind()?, self.all.device()))?;
+        all.f_narrow(4, 0, self.places)?.f_copy_(&self.all)?;
+        self.layers = views(&all)?;
+        self.all = all;
+        self.places = places;
+        Ok(())
     }
 
     /// Puts a prompt's keys and values at the beginning of a row.

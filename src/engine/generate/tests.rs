@@ -1,16 +1,22 @@
 //! How drawn answers depend on what they may depend on, and on nothing else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use super::*;
+use crate::domain::evaluation::FinishReason;
 use crate::domain::finetune::LoraMethod;
+use crate::engine::Result;
 use crate::engine::adapter::Adapter;
+use crate::engine::device::Device;
 use crate::engine::files::Files;
 use crate::engine::keyed::Stream;
 use crate::engine::model::config::ModelConfig;
-use crate::engine::model::pad_right;
+use crate::engine::model::{Model, pad_right};
 use crate::engine::sample::Sampling;
-use crate::engine::weights::{Init, Weights};
+use crate::engine::weights::Init;
+use tch::Tensor;
 
 const VOCABULARY: u64 = 96;
 
@@ -35,7 +41,7 @@ fn model() -> Model {
 }
 
 /// An adapter whose B is not zero, so that it changes answers.
-fn adapter(model: &Model, rank: u32, seed: u64, std: f64) -> Adapter {
+fn adapter(model: &Model, rank: u32, seed: u64, std: f64) -> Rc<Adapter> {
     let method: LoraMethod =
         serde_json::from_value(serde_json::json!({"rank": rank, "alpha": 16.0})).unwrap();
     let fresh = Adapter::init(model.config(), &method, seed, Device::Cpu).unwrap();
@@ -47,7 +53,7 @@ fn adapter(model: &Model, rank: u32, seed: u64, std: f64) -> Adapter {
         let b = Tensor::from_slice(&values).view(pair.b.size().as_slice());
         Ok((pair.a.shallow_clone(), b))
     });
-    trained.unwrap()
+    Rc::new(trained.unwrap())
 }
 
 /// Prompts of different lengths, one of a single token and one longer than a padding step of attention.
@@ -65,18 +71,39 @@ fn prompts() -> Vec<Vec<u32>> {
         .collect()
 }
 
-fn rows(prompts: usize, variants: usize, samples: u64) -> Vec<Row> {
+/// Rows that all are drawn in one way.
+#[derive(Clone)]
+struct Way {
+    sampling: Sampling,
+    max_new_tokens: u32,
+    ends: Vec<u32>,
+}
+
+fn plain(ends: &[u32]) -> Way {
+    Way {
+        sampling: Sampling::PLAIN,
+        max_new_tokens: 12,
+        ends: ends.to_vec(),
+    }
+}
+
+/// `samples` rows of each prompt under each variant; sample keys know nothing of the variant.
+fn rows(prompts: &[Vec<u32>], variants: &[Variant], samples: u64, way: &Way) -> Vec<Row> {
+    let ends: Arc<BTreeSet<u32>> = Arc::new(way.ends.iter().copied().collect());
     let mut rows = Vec::new();
-    for variant in 0..variants {
-        for prompt in 0..prompts {
+    for variant in variants {
+        for (index, prompt) in prompts.iter().enumerate() {
             for sample in 0..samples {
-                let draws = Stream::new(3, "sample")
-                    .number(prompt as u64)
-                    .number(sample);
+                let draws = Stream::new(3, "sample").number(index as u64).number(sample);
                 rows.push(Row {
-                    prompt,
-                    variant,
+                    prompt: prompt.as_slice().into(),
+                    variant: variant.clone(),
                     draws,
+                    sampling: way.sampling,
+                    max_new_tokens: way.max_new_tokens,
+                    ends: ends.clone(),
+                    alternatives: None,
+                    urgent: false,
                 });
             }
         }
@@ -84,13 +111,14 @@ fn rows(prompts: usize, variants: usize, samples: u64) -> Vec<Row> {
     rows
 }
 
-fn run(model: &Model, plan: &Plan, slots: usize) -> Vec<Drawn> {
+fn run(model: &Model, rows: &[Row], slots: usize) -> Vec<Drawn> {
     let mut all = Vec::new();
     let mut done = |drawn| -> Result<()> {
         all.push(drawn);
         Ok(())
     };
-    generate(model, plan, slots, &mut || Ok(()), &mut done).unwrap();
+    let weights = model.weights().shallow_clone().unwrap();
+    generate(weights, rows, slots, &mut || Ok(()), &mut done).unwrap();
     all.sort_by_key(|drawn| drawn.row);
     all
 }
@@ -99,22 +127,6 @@ fn run(model: &Model, plan: &Plan, slots: usize) -> Vec<Drawn> {
 fn bits(drawn: &Drawn) -> (Vec<u32>, Vec<u32>) {
     let bits = drawn.logprobs.iter().map(|chance| chance.to_bits());
     (drawn.tokens.clone(), bits.collect())
-}
-
-fn plan<'a>(
-    prompts: &'a [Vec<u32>],
-    variants: &'a [Variant<'a>],
-    rows: &'a [Row],
-    ends: &'a BTreeSet<u32>,
-) -> Plan<'a> {
-    Plan {
-        prompts,
-        variants,
-        rows,
-        sampling: Sampling::PLAIN,
-        max_new_tokens: 12,
-        ends,
-    }
 }
 
 #[test]
@@ -131,17 +143,16 @@ fn bit_equality(model: &Model, threads: i32) {
     let wide = adapter(model, 20, 3, 0.3);
     let variants = [
         Variant::Base,
-        Variant::Adapted(&small, 1.0),
-        Variant::Adapted(&large, 0.5),
-        Variant::Adapted(&wide, 2.0),
+        Variant::Adapted(small, 1.0),
+        Variant::Adapted(large, 0.5),
+        Variant::Adapted(wide, 2.0),
     ];
-    let (prompts, ends) = (prompts(), BTreeSet::from([2, 7]));
-    let all = rows(prompts.len(), variants.len(), 20);
+    let all = rows(&prompts(), &variants, 20, &plain(&[2, 7]));
     assert_eq!(all.len(), 400);
-    let together = run(model, &plan(&prompts, &variants, &all, &ends), 64);
+    let together = run(model, &all, 64);
     let mut backwards = all.clone();
     backwards.reverse();
-    let other_order = run(model, &plan(&prompts, &variants, &backwards, &ends), 64);
+    let other_order = run(model, &backwards, 64);
     assert_eq!(together.len(), 400);
     for (row, drawn) in together.iter().enumerate() {
         assert_eq!(
@@ -151,11 +162,10 @@ fn bit_equality(model: &Model, threads: i32) {
         );
     }
     for row in (0..400).step_by(13) {
-        let only = [all[row]];
-        let alone = run(model, &plan(&prompts, &variants, &only, &ends), 64);
+        let alone = run(model, &all[row..=row], 64);
         assert_eq!(bits(&together[row]), bits(&alone[0]), "row {row} alone");
     }
-    let rest = run(model, &plan(&prompts, &variants, &all[230..], &ends), 64);
+    let rest = run(model, &all[230..], 64);
     for (row, drawn) in rest.iter().enumerate() {
         assert_eq!(
             bits(&together[230 + row]),
@@ -173,18 +183,13 @@ fn scale_0_and_an_untrained_adapter_answer_as_the_base_does() {
     let (trained, untrained) = (adapter(&model, 4, 1, 0.5), adapter(&model, 4, 1, 0.0));
     let variants = [
         Variant::Base,
-        Variant::Adapted(&trained, 0.0),
-        Variant::Adapted(&untrained, 1.0),
-        Variant::Adapted(&trained, 1.0),
+        Variant::Adapted(trained.clone(), 0.0),
+        Variant::Adapted(untrained, 1.0),
+        Variant::Adapted(trained, 1.0),
     ];
-    let (prompts, ends) = (prompts(), BTreeSet::from([2]));
-    let all = rows(prompts.len(), variants.len(), 4);
-    let drawn = run(&model, &plan(&prompts, &variants, &all, &ends), 32);
-    let base_alone = run(
-        &model,
-        &plan(&prompts, &variants[..1], &all[..20], &ends),
-        32,
-    );
+    let all = rows(&prompts(), &variants, 4, &plain(&[2]));
+    let drawn = run(&model, &all, 32);
+    let base_alone = run(&model, &all[..20], 32);
     for row in 0..20 {
         let base = bits(&drawn[row]);
         assert_eq!(base, bits(&base_alone[row]), "without adapters nearby");
@@ -202,11 +207,10 @@ const CLOSE: f64 = 1e-5;
 fn log_probabilities_of_cached_steps_are_those_of_whole_sequences() {
     let model = model();
     let pair = adapter(&model, 4, 1, 0.02);
-    let variants = [Variant::Adapted(&pair, 1.5)];
-    let (prompts, ends) = (prompts(), BTreeSet::new());
-    let all = rows(prompts.len(), 1, 2);
-    for drawn in run(&model, &plan(&prompts, &variants, &all, &ends), 16) {
-        let prompt = &prompts[all[drawn.row].prompt];
+    let variants = [Variant::Adapted(pair.clone(), 1.5)];
+    let all = rows(&prompts(), &variants, 2, &plain(&[]));
+    for drawn in run(&model, &all, 16) {
+        let prompt = &all[drawn.row].prompt;
         let whole: Vec<u32> = prompt.iter().chain(&drawn.tokens).copied().collect();
         let tokens = pad_right(&[&whole], tch::Device::Cpu).unwrap();
         let hidden = model.hidden(&tokens, &pair.deltas(1.5)).unwrap();
@@ -224,11 +228,12 @@ fn log_probabilities_of_cached_steps_are_those_of_whole_sequences() {
 #[test]
 fn an_answer_ends_at_an_end_token_or_at_the_longest_length() {
     let model = model();
-    let (prompts, variants) = (prompts(), [Variant::Base]);
-    let all = rows(prompts.len(), 1, 8);
-    let every: BTreeSet<u32> = (0..48).collect();
-    let drawn = run(&model, &plan(&prompts, &variants, &all, &every), 16);
-    for one in &drawn {
+    let every: Vec<u32> = (0..48).collect();
+    for one in run(
+        &model,
+        &rows(&prompts(), &[Variant::Base], 8, &plain(&every)),
+        16,
+    ) {
         let (last, before) = one.tokens.split_last().unwrap();
         assert!(before.iter().all(|token| *token >= 48));
         assert_eq!(one.finish == FinishReason::Stop, *last < 48);
@@ -237,8 +242,11 @@ fn an_answer_ends_at_an_end_token_or_at_the_longest_length() {
             one.tokens.len()
         );
     }
-    let none = BTreeSet::new();
-    let drawn = run(&model, &plan(&prompts, &variants, &all, &none), 16);
+    let drawn = run(
+        &model,
+        &rows(&prompts(), &[Variant::Base], 8, &plain(&[])),
+        16,
+    );
     assert!(
         drawn
             .iter()
@@ -246,45 +254,46 @@ fn an_answer_ends_at_an_end_token_or_at_the_longest_length() {
     );
 }
 
-#[test]
-fn a_penalty_keeps_tokens_from_coming_back() {
-    let model = model();
-    let (prompts, variants, ends) = (prompts(), [Variant::Base], BTreeSet::new());
-    let all = rows(prompts.len(), 1, 1);
-    let penalised = Plan {
+fn penalised() -> Way {
+    Way {
         sampling: Sampling {
             repetition_penalty: 1e6,
             ..Sampling::GREEDY
         },
-        ..plan(&prompts, &variants, &all, &ends)
-    };
-    for drawn in run(&model, &penalised, 16) {
+        ..plain(&[])
+    }
+}
+
+#[test]
+fn a_penalty_keeps_tokens_from_coming_back() {
+    let all = rows(&prompts(), &[Variant::Base], 1, &penalised());
+    for drawn in run(&model(), &all, 16) {
         let distinct: BTreeSet<u32> = drawn.tokens.iter().copied().collect();
         assert_eq!(distinct.len(), drawn.tokens.len());
-        let prompt = &prompts[all[drawn.row].prompt];
+        let prompt = &all[drawn.row].prompt;
         assert!(prompt.iter().all(|token| !distinct.contains(token)));
     }
 }
 
 #[test]
 fn what_does_not_fit_the_model_is_refused_before_any_work() {
-    let model = model();
-    let (prompts, variants, ends) = (prompts(), [Variant::Base], BTreeSet::new());
-    let all = rows(prompts.len(), 1, 1);
-    let long = Plan {
-        max_new_tokens: 200,
-        ..plan(&prompts, &variants, &all, &ends)
+    let refused = |change: &dyn Fn(&mut Row)| {
+        let mut all = rows(&prompts(), &[Variant::Base], 1, &plain(&[]));
+        all.iter_mut().for_each(change);
+        let nothing = &mut |_| panic!("nothing is drawn");
+        let ended = generate::<Error>(weights(), &all, 16, &mut || Ok(()), nothing);
+        ended.unwrap_err().to_string()
     };
-    let refused = generate::<Error>(&model, &long, 16, &mut || Ok(()), &mut |_| Ok(()));
-    let text = refused.unwrap_err().to_string();
-    assert!(text.contains("270") && text.contains("256"), "{text}");
+    let long = refused(&|row| row.max_new_tokens = 200);
+    assert!(long.contains("270") && long.contains("256"), "{long}");
+    let strange = refused(&|row| row.prompt = Arc::from([3, 96]));
+    assert!(strange.contains("96"), "{strange}");
+    assert!(refused(&|row| row.prompt = Arc::from([])).contains("empty"));
+    assert!(refused(&|row| row.max_new_tokens = 0).contains("max_new_tokens 0"));
 }
 
 #[test]
 fn an_interruption_ends_the_work_at_once() {
-    let model = model();
-    let (prompts, variants, ends) = (prompts(), [Variant::Base], BTreeSet::new());
-    let all = rows(prompts.len(), 1, 8);
     let mut turns = 0;
     let mut turn = || {
         turns += 1;
@@ -293,15 +302,239 @@ fn an_interruption_ends_the_work_at_once() {
             _ => Ok(()),
         }
     };
-    let stopped = generate(
-        &model,
-        &plan(&prompts, &variants, &all, &ends),
-        16,
-        &mut turn,
-        &mut |_| Ok(()),
-    );
+    let all = rows(&prompts(), &[Variant::Base], 8, &plain(&[]));
+    let stopped = generate(weights(), &all, 16, &mut turn, &mut |_| Ok(()));
     assert!(stopped.is_err());
     assert_eq!(turns, 4);
+}
+
+/// Everything that is told until nothing is left, by row; `meanwhile` sees the batch before each piece of work.
+fn follow(live: &mut Live, mut meanwhile: impl FnMut(&mut Live, usize)) -> BTreeMap<u64, Drawn> {
+    let mut all = BTreeMap::new();
+    for piece in 0.. {
+        meanwhile(live, piece);
+        if live.need().is_none() {
+            break;
+        }
+        for told in live.advance() {
+            let Told::Said(spoken) = told else {
+                panic!("{told:?}");
+            };
+            let row = all.entry(spoken.row);
+            row.or_insert(Drawn::empty(spoken.row as usize))
+                .push(&spoken);
+        }
+    }
+    all
+}
+
+#[test]
+fn rows_of_every_kind_join_and_leave_and_the_others_keep_every_bit() {
+    let model = model();
+    let (small, wide) = (adapter(&model, 2, 1, 0.3), adapter(&model, 20, 3, 0.3));
+    let variants = [
+        Variant::Base,
+        Variant::Adapted(small, 1.0),
+        Variant::Adapted(wide, 2.0),
+    ];
+    let cold = Way {
+        sampling: Sampling {
+            temperature: 0.5,
+            top_k: 20,
+            top_p: 0.9,
+            repetition_penalty: 1.3,
+        },
+        max_new_tokens: 150,
+        ends: vec![2],
+    };
+    let mut all = rows(&prompts(), &variants, 4, &plain(&[2, 7]));
+    all.extend(rows(&prompts(), &variants, 2, &cold));
+    all.extend(rows(&prompts(), &variants, 1, &penalised()));
+    let alone: Vec<Drawn> = all
+        .iter()
+        .map(|row| run(&model, std::slice::from_ref(row), 16).remove(0))
+        .collect();
+    let mut live = Live::new(weights(), 16).unwrap();
+    let withdrawn = |row: usize| row % 10 == 3;
+    let drawn = follow(&mut live, |live, piece| {
+        // One row more before each piece of work, every third urgent, and every tenth taken out a little later.
+        if let Some(row) = all.get(piece) {
+            let urgent = piece % 3 == 0;
+            live.submit(
+                piece as u64,
+                Row {
+                    urgent,
+                    ..row.clone()
+                },
+            )
+            .unwrap();
+        }
+        if piece >= 5 && withdrawn(piece - 5) {
+            live.withdraw(piece as u64 - 5);
+        }
+    });
+    for row in (0..all.len()).filter(|row| !withdrawn(*row)) {
+        assert_eq!(bits(&drawn[&(row as u64)]), bits(&alone[row]), "row {row}");
+    }
+    assert!(
+        drawn.values().any(|drawn| drawn.tokens.len() > 64),
+        "the cache grew"
+    );
+}
+
+#[test]
+fn a_row_that_somebody_waits_for_is_seated_before_the_rest_and_beside_a_full_batch() {
+    let mut live = Live::new(weights(), 16).unwrap();
+    let ordinary = rows(&prompts()[..1], &[Variant::Base], 40, &plain(&[]));
+    let urgent = Row {
+        urgent: true,
+        ..ordinary[0].clone()
+    };
+    for (id, row) in (0..).zip(ordinary) {
+        live.submit(id, row).unwrap();
+    }
+    let quiet = live.need().unwrap();
+    assert!(!quiet.urgent && !quiet.first);
+    let drawn = follow(&mut live, |live, piece| {
+        let need = |first| {
+            Some(Need {
+                urgent: true,
+                first,
+            })
+        };
+        match piece {
+            3 => {
+                live.submit(100, urgent.clone()).unwrap();
+                assert_eq!(live.need(), need(true));
+            }
+            4 => assert_eq!(live.need(), need(false), "it has its first token"),
+            _ => {}
+        }
+    });
+    assert_eq!(drawn.len(), 41);
+    assert_eq!(
+        bits(&drawn[&100]),
+        bits(&drawn[&0]),
+        "the same draws in another batch"
+    );
+}
+
+#[test]
+fn a_withdrawn_row_leaves_its_slot_and_says_nothing_more() {
+    let mut live = Live::new(weights(), 16).unwrap();
+    let all = rows(&prompts()[1..2], &[Variant::Base], 17, &plain(&[]));
+    for (id, row) in (0..).zip(all) {
+        live.submit(id, row).unwrap();
+    }
+    let drawn = follow(&mut live, |live, piece| {
+        if piece == 3 {
+            (0..16).for_each(|id| live.withdraw(id));
+        }
+    });
+    assert_eq!(drawn[&16].tokens.len(), 12);
+    assert!((0..16).all(|id| drawn[&id].tokens.len() < 12));
+    assert!(live.need().is_none());
+}
+
+#[test]
+fn a_prompts_own_probabilities_are_those_of_the_whole_sequence() {
+    let model = model();
+    let mut live = Live::new(weights(), 16).unwrap();
+    let pair = adapter(&model, 4, 1, 0.3);
+    let prompt: Arc<[u32]> = prompts()[3].as_slice().into();
+    live.read(7, prompt.clone(), Variant::Adapted(pair.clone(), 1.0), 3)
+        .unwrap();
+    assert!(live.need().unwrap().first);
+    let Told::Read(7, chances) = live.advance().remove(0) else {
+        panic!("the reading is told");
+    };
+    let tokens = pad_right(&[&prompt], tch::Device::Cpu).unwrap();
+    let hidden = model.hidden(&tokens, &pair.deltas(1.0)).unwrap();
+    let logits = model.logits(&hidden.squeeze_dim(0)).unwrap();
+    let logprobs = logits.log_softmax(-1, tch::Kind::Float);
+    assert_eq!(chances.len(), prompt.len() - 1);
+    for (place, chance) in chances.iter().enumerate() {
+        let expected = logprobs.double_value(&[place as i64, i64::from(prompt[place + 1])]);
+        assert!((f64::from(chance.logprob) - expected).abs() < CLOSE);
+        let best = logprobs
+            .select(0, place as i64)
+            .argmax(-1, false)
+            .int64_value(&[]);
+        assert_eq!((chance.top.len(), i64::from(chance.top[0].0)), (3, best));
+    }
+    assert!(live.need().is_none());
+}
+
+#[test]
+fn alternatives_are_told_beside_tokens_and_change_none() {
+    let model = model();
+    let warm = Way {
+        sampling: Sampling {
+            temperature: 0.7,
+            ..Sampling::PLAIN
+        },
+        ..plain(&[])
+    };
+    let bare = rows(&prompts()[2..3], &[Variant::Base], 2, &warm);
+    let asked = |row: &Row, alternatives| Row {
+        alternatives: Some(alternatives),
+        ..row.clone()
+    };
+    let mut live = Live::new(weights(), 16).unwrap();
+    live.submit(0, asked(&bare[0], 5)).unwrap();
+    live.submit(1, asked(&bare[1], 0)).unwrap();
+    let (mut tokens, mut chances) = (vec![Vec::new(); 2], vec![Vec::new(); 2]);
+    while live.need().is_some() {
+        for told in live.advance() {
+            let Told::Said(spoken) = told else {
+                panic!("{told:?}");
+            };
+            tokens[spoken.row as usize].push(spoken.token);
+            chances[spoken.row as usize].push(spoken.chance.unwrap());
+        }
+    }
+    for (row, drawn) in run(&model, &bare, 16).iter().enumerate() {
+        assert_eq!(tokens[row], drawn.tokens);
+        let whole: Vec<u32> = bare[row]
+            .prompt
+            .iter()
+            .chain(&drawn.tokens)
+            .copied()
+            .collect();
+        let ids = pad_right(&[&whole], tch::Device::Cpu).unwrap();
+        let hidden = model.hidden(&ids, &crate::engine::model::projection::Deltas::none());
+        let logits = model.logits(&hidden.unwrap().squeeze_dim(0)).unwrap();
+        let logprobs = logits.log_softmax(-1, tch::Kind::Float);
+        for (place, chance) in chances[row].iter().enumerate() {
+            let at = (bare[row].prompt.len() + place - 1) as i64;
+            let expected = logprobs.double_value(&[at, i64::from(drawn.tokens[place])]);
+            assert!((f64::from(chance.logprob) - expected).abs() < CLOSE);
+            assert_eq!(chance.top.len(), [5, 0][row]);
+        }
+    }
+}
+
+#[test]
+fn a_row_that_is_not_finite_is_lost_alone() {
+    let broken = weights()
+        .map(|name, tensor| {
+            let copy = tensor.copy();
+            if name.contains("embed") {
+                let _ = copy.select(0, 9).fill_(f64::NAN);
+            }
+            Ok(copy)
+        })
+        .unwrap();
+    let mut live = Live::new(broken, 16).unwrap();
+    // The head is the embedding, so its spoiled row spoils every logit of token 9.
+    let row = rows(&prompts()[..1], &[Variant::Base], 1, &plain(&[])).remove(0);
+    live.submit(0, row).unwrap();
+    let told = live.advance();
+    assert!(
+        matches!(&told[..], [Told::Lost(ids, Error::NonFinite { .. })] if *ids == [0]),
+        "{told:?}"
+    );
+    assert!(live.need().is_none());
 }
 
 #[test]
@@ -344,22 +577,21 @@ fn greedy_answers_are_those_of_transformers_with_and_without_an_adapter() {
     let model = Model::new(weights, 64).unwrap();
     let prompts: Vec<Vec<u32>> = serde_json::from_value(oracle["prompts"].clone()).unwrap();
     let adapter = Adapter::load(&load("engine/plain"), &config, Device::Cpu).unwrap();
-    let ends = BTreeSet::from([1]);
+    let adapter = Rc::new(adapter);
     for case in oracle["cases"].as_array().unwrap() {
         let variants = match case["adapter"].is_null() {
             true => [Variant::Base],
-            false => [Variant::Adapted(&adapter, 1.0)],
+            false => [Variant::Adapted(adapter.clone(), 1.0)],
         };
-        let all = rows(prompts.len(), 1, 1);
-        let greedy = Plan {
+        let greedy = Way {
             sampling: Sampling {
                 repetition_penalty: case["penalty"].as_f64().unwrap(),
                 ..Sampling::GREEDY
             },
             max_new_tokens: 24,
-            ..plan(&prompts, &variants, &all, &ends)
+            ends: vec![1],
         };
-        let found: Vec<Vec<u32>> = run(&model, &greedy, 16)
+        let found: Vec<Vec<u32>> = run(&model, &rows(&prompts, &variants, 1, &greedy), 16)
             .into_iter()
             .map(|d| d.tokens)
             .collect();

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ApiState;
-use super::error::{Answer, Problem, ProblemBody};
+use super::error::{Answer, ProblemBody};
 use super::extract::InPath;
 use super::files::{self, disk};
 use super::{archive, table};
@@ -63,23 +63,8 @@ async fn file(
     headers: HeaderMap,
 ) -> Answer<Response> {
     let checkpoint = registry::checkpoint(&state.storage, &id).await?;
-    let Some(entry) = checkpoint.files.iter().find(|entry| entry.name == name) else {
-        let names: Vec<&str> = checkpoint
-            .files
-            .iter()
-            .map(|entry| entry.name.as_str())
-            .collect();
-        let detail = format!(
-            "{} of {id}, which has {}",
-            name.escape_debug(),
-            names.join(", ")
-        );
-        return Err(Problem::not_found("file", detail));
-    };
-    let media_type = match name.ends_with(".json") {
-        true => "application/json",
-        false => "application/octet-stream",
-    };
+    let entry = files::named(&checkpoint.files, &name, id.as_str())?;
+    let media_type = files::media_type(&name);
     files::serve(&state, &headers, entry, (&entry.name, media_type)).await
 }
 

@@ -25,6 +25,29 @@ pub fn disk(error: std::io::Error) -> Problem {
     }
 }
 
+/// The entry called `name` among `entries`, which belong to `owner`.
+///
+/// *Errors*: 404 with the names that there are.
+pub fn named<'a>(entries: &'a [FileEntry], name: &str, owner: &str) -> Answer<&'a FileEntry> {
+    entries
+        .iter()
+        .find(|entry| entry.name == name)
+        .ok_or_else(|| {
+            let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+            let (name, names) = (name.escape_debug(), names.join(", "));
+            Problem::not_found("file", format!("{name} of {owner}, which has {names}"))
+        })
+}
+
+/// The media type that a file's name tells.
+pub fn media_type(name: &str) -> &'static str {
+    match name.rsplit_once('.') {
+        Some((_, "json")) => "application/json",
+        Some((_, "md")) => "text/markdown; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
+
 /// The bytes of `entry`, or the part that is asked for; saved under `name`.
 ///
 /// *Errors*: 416 for a range outside the file and for several ranges at once.

@@ -2,6 +2,7 @@
 //!
 //! Routes exist only through [`utoipa_axum`]'s `routes!`, so a route that is missing from the spec cannot exist.
 
+mod adapters;
 mod archive;
 mod base_models;
 pub mod catalogue;
@@ -14,6 +15,7 @@ mod evaluations;
 mod events;
 pub mod extract;
 mod files;
+mod form;
 mod jobs;
 mod json_text;
 mod meta;
@@ -158,6 +160,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .merge(devices::routes())
         .merge(datasets::routes())
         .merge(base_models::routes())
+        .merge(adapters::routes())
         .merge(question_sets::routes())
         .merge(checkpoints::routes())
         .merge(metrics::routes())

@@ -81,6 +81,19 @@ impl Upload {
 }
 
 impl Full {
+    /// The file as it lies now, before anybody keeps it; good for as long as this is.
+    pub fn as_it_lies(&self, name: &str) -> LocalFile {
+        let entry = FileEntry {
+            name: name.into(),
+            sha256: self.sha256.clone(),
+            bytes: self.bytes,
+        };
+        LocalFile {
+            entry,
+            path: self.temporary.0.clone(),
+        }
+    }
+
     /// Takes the file into the store.
     pub async fn keep(self) -> io::Result<()> {
         blocking(move || self.store.adopt(&self.temporary.0, &self.sha256).map(drop)).await

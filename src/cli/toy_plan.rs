@@ -405,6 +405,7 @@ fn last_states(jobs: &[JobId]) -> Vec<TargetSpec> {
     let base = TargetSpec {
         base: Some(true),
         job: None,
+        adapter: None,
         steps: None,
         scales: None,
     };
@@ -416,6 +417,7 @@ fn states(job: &JobId, which: StepsName) -> TargetSpec {
     TargetSpec {
         base: None,
         job: Some(job.clone()),
+        adapter: None,
         steps: Some(Steps::Named(which)),
         scales: Some(vec![1.0]),
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::assets::check_name;
-use super::ids::{BaseModelId, JobId};
+use super::ids::{AdapterId, BaseModelId, JobId};
 
 /// A model's address.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +65,15 @@ impl Address {
             job: job.clone(),
             step: Some(step),
         };
+        Self {
+            base: base.into(),
+            change: Some(AddressedChange { trained, scale }),
+        }
+    }
+
+    /// The address of a handed-in adapter at a scale.
+    pub fn of_adapter(base: impl Into<String>, adapter: &AdapterId, scale: f64) -> Self {
+        let trained = Trained::Adapter(adapter.to_string());
         Self {
             base: base.into(),
             change: Some(AddressedChange { trained, scale }),

@@ -37,7 +37,10 @@ pub struct TargetSpec {
     /// A fine-tune's checkpoints.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<JobId>,
-    /// Which of them; `final` where absent.
+    /// An adapter that was handed in, by id or name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<String>,
+    /// Which of a fine-tune's checkpoints; `final` where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<Steps>,
     /// Factors on the trained change; `[1]` where absent.
@@ -142,7 +145,7 @@ pub struct EvaluateSpec {
 /// Judges by name, with the metrics that each can score.
 pub const JUDGES: [(&str, &[&str]); 1] = [("toy", &["aligned", "coherent"])];
 
-/// What answered: a base model, or a state of a fine-tune at a scale.
+/// What answered: a base model, a state of a fine-tune at a scale, or an adapter at a scale.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Target {
     /// The chat address, unique in its evaluation, such as `toy@job_…:step120*0.5`.

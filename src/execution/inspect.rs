@@ -6,9 +6,11 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Failure, ModelFiles};
+use super::{Failure, LocalFile, ModelFiles};
+use crate::domain::adapter::AdapterFacts;
 use crate::domain::dataset::Row;
 use crate::domain::finetune::{ChatSpec, LossSpec};
+use crate::domain::invalid::Checked;
 use crate::domain::job::ErrorClass;
 
 /// Answers at once, without the weights; blocks while a tokenizer is read, so it is called from threads that may wait.
@@ -28,6 +30,13 @@ pub trait Inspect: Send + Sync {
     ) -> Result<String, Failure>;
     /// Facts of the tokenizer.
     fn tokenizer_info(&self, model: &ModelFiles) -> Result<TokenizerInfo, Failure>;
+    /// Whether `files` are an adapter that stands on `base`, whose weights need not be there; what it is, or what is wrong
+    /// with it, by file and field.
+    fn adapter(
+        &self,
+        base: &ModelFiles,
+        files: &[LocalFile],
+    ) -> Result<Checked<AdapterFacts>, Failure>;
 }
 
 /// A row and how it is to be read.
@@ -149,6 +158,10 @@ impl Inspect for NoEngine {
     }
 
     fn tokenizer_info(&self, _: &ModelFiles) -> Result<TokenizerInfo, Failure> {
+        Self::refuse()
+    }
+
+    fn adapter(&self, _: &ModelFiles, _: &[LocalFile]) -> Result<Checked<AdapterFacts>, Failure> {
         Self::refuse()
     }
 }

@@ -5,14 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 
 use super::failure;
+use crate::domain::adapter::AdapterFacts;
 use crate::domain::dataset::Row;
 use crate::domain::finetune::LossOn;
+use crate::domain::invalid::Checked;
 use crate::domain::job::ErrorClass;
 use crate::engine::chat::{Chat, Conversation, Encoded, Marked, Parts};
 use crate::execution::inspect::{
     Inspect, Piece, RowAsk, RowTokens, TokenizeAsk, TokenizeInput, Tokenized, TokenizerInfo,
 };
-use crate::execution::{Failure, ModelFiles};
+use crate::execution::{Failure, LocalFile, ModelFiles};
 
 /// Tokenizers that are kept although nobody asks now; the larger ones take a few hundred megabytes.
 const MOST: usize = 4;
@@ -111,6 +113,14 @@ impl Inspect for Inspector {
             has_chat_template: chat.has_template(),
             warnings: chat.warnings().to_vec(),
         })
+    }
+
+    fn adapter(
+        &self,
+        base: &ModelFiles,
+        files: &[LocalFile],
+    ) -> Result<Checked<AdapterFacts>, Failure> {
+        super::adapter::facts(base, files)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Everything blocks; time, files and interruption come from the `Context`.
 
+mod adapter;
 mod base;
 mod devices;
 mod evaluate;

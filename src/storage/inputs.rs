@@ -6,7 +6,7 @@ use super::queue::{Lease, id_of, word};
 use super::{Error, Result, Storage, bounded};
 use crate::domain::assets::{BaseModelState, DatasetFormat, FileEntry, WeightsKind};
 use crate::domain::evaluation::{Question, Target};
-use crate::domain::ids::{BaseModelId, EvaluationId, JobId};
+use crate::domain::ids::{AdapterId, BaseModelId, EvaluationId, JobId};
 use crate::domain::job::JobState;
 
 /// A dataset's one file.
@@ -122,6 +122,36 @@ from jobs where id = $1 and kind = 'finetune'"#,
             checkpoints: checkpoints
                 .map(|(step, kind, files)| CheckpointInput { step, kind, files })
                 .collect(),
+        })
+    })
+    .transpose()
+}
+
+/// An adapter that was handed in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AdapterInput {
+    /// Its id.
+    pub id: AdapterId,
+    /// The base that it stands on.
+    pub base_model: BaseModelId,
+    /// Its files.
+    pub files: Vec<FileEntry>,
+}
+
+/// The adapter with this id or name.
+pub async fn adapter(storage: &Storage, reference: &str) -> Result<Option<AdapterInput>> {
+    let query = sqlx::query!(
+        r#"-- inputs::adapter
+select id, base_model, files as "files: Json<Vec<FileEntry>>"
+from adapters where id = $1 or name = $1 order by id = $1 desc limit 1"#,
+        reference,
+    );
+    let row = bounded(query.fetch_optional(&storage.pool)).await?;
+    row.map(|row| {
+        Ok(AdapterInput {
+            id: id_of(row.id)?,
+            base_model: id_of(row.base_model)?,
+            files: row.files.0,
         })
     })
     .transpose()

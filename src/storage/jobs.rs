@@ -5,7 +5,10 @@ mod references;
 mod submission;
 
 pub use reading::{Filter, attempts, get, list};
-pub use references::{Named, QuestionFacts, References, base_model, find, jobs as named_jobs};
+pub use references::{
+    Named, QuestionFacts, References, adapters as named_adapters, base_model, find,
+    jobs as named_jobs,
+};
 pub(crate) use submission::submit_on;
 pub use submission::{NewEvaluation, NewJob, Submitted, submit};
 

@@ -1,13 +1,15 @@
-//! Assets as rows: datasets, question sets, base models, checkpoints. Files are named by hash and lie elsewhere.
+//! Assets as rows: datasets, question sets, base models, adapters, checkpoints. Files are named by hash and lie elsewhere.
 //!
 //! An asset is found by its id or by its unique name; no name looks like an id. Lists go from the newest to the oldest, in
 //! the order of ids, those of question sets by name.
 
+mod adapters;
 mod base_models;
 mod checkpoints;
 mod datasets;
 mod question_sets;
 
+pub use adapters::{NewAdapter, adapter, adapter_named, adapters, insert_adapter};
 pub use base_models::{
     BaseIdentity, NewModel, Registered, base_model, base_model_identity, base_models, job_identity,
     register,

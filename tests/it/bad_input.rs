@@ -136,10 +136,24 @@ async fn a_wrong_value_in_an_evaluation_is_named_with_its_remedy() {
         ),
         (
             "/targets",
-            json!([{"adapter": "ad_1"}]),
+            json!([{"adapter": "ad_00000000000000000000000009"}]),
             "/targets/0/adapter",
-            "yet",
-            "job",
+            "ad_0",
+            "/v1/adapters",
+        ),
+        (
+            "/targets",
+            json!([{"adapter": "ds_1"}]),
+            "/targets/0/adapter",
+            "ds_1",
+            "ad_",
+        ),
+        (
+            "/targets",
+            json!([{"adapter": "one", "steps": "all"}]),
+            "/targets/0/steps",
+            "no steps",
+            "leave",
         ),
         (
             "/question_set",

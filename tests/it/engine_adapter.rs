@@ -324,10 +324,10 @@ fn layers_and_modules_that_the_model_lacks_are_named() {
         "adapter: layers_to_transform has 21, but the model's 3 layers are 0 to 2"
     );
     for (fields, field, value) in [
-        (json!({"rank": 0, "alpha": 1}), "rank", "0 of"),
+        (json!({"rank": 0, "alpha": 1}), "r", "0 of"),
         (
             json!({"rank": 1, "alpha": 1, "rank_pattern": {"up_proj": 0}}),
-            "rank",
+            "rank_pattern",
             "up_proj",
         ),
         (

@@ -3,22 +3,18 @@
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use axum::body::Body;
-use axum::extract::{FromRequest, Multipart, Request};
-use axum::http::header;
-use http_body_util::Limited;
+use axum::extract::multipart::Field;
+use axum::extract::{FromRequest, Request};
 
 use super::check;
 use crate::api::ApiState;
 use crate::api::error::{self, Answer, Problem};
 use crate::api::extract::{self, Upload, media_type};
 use crate::api::files::disk;
+use crate::api::form;
 use crate::artifacts::{self, Full, UploadError};
 use crate::domain::dataset::{Checker, Facts, LINE_BYTES};
 use crate::domain::invalid::FieldError;
-
-/// Room for the parts of a form that are not the file.
-const FORM_BYTES: u64 = 64 << 10;
 
 /// A dataset that is whole, checked and on disk, but not stored.
 pub(super) struct Intake {
@@ -73,7 +69,7 @@ impl Intake {
                 let upload = Upload::from_request(request, state).await?;
                 plain(state, upload, name).await
             }
-            "multipart/form-data" => form(state, request, name).await,
+            "multipart/form-data" => by_form(state, request, name).await,
             other => {
                 let found = if other.is_empty() {
                     "there is none"
@@ -97,15 +93,8 @@ async fn plain(state: &ApiState, mut upload: Upload, name: Option<String>) -> An
     receiver.finish(name).await
 }
 
-async fn form(state: &ApiState, request: Request, mut name: Option<String>) -> Answer<Intake> {
-    let limit = state.settings.upload_bytes;
-    let announced = extract::content_length(request.headers());
-    if announced.is_some_and(|length| length > limit + FORM_BYTES) {
-        return Err(extract::too_large(limit));
-    }
-    let most = usize::try_from(limit + FORM_BYTES).unwrap_or(usize::MAX);
-    let request = request.map(|body| Body::new(Limited::new(body, most)));
-    let mut form = multipart(request).await?;
+async fn by_form(state: &ApiState, request: Request, mut name: Option<String>) -> Answer<Intake> {
+    let mut form = form::open(request, state.settings.upload_bytes).await?;
     let mut file = None;
     while let Some(mut field) = form.next_field().await? {
         match field.name() {
@@ -116,7 +105,7 @@ async fn form(state: &ApiState, request: Request, mut name: Option<String>) -> A
                 }
                 file = Some(receiver);
             }
-            Some("name") if name.is_none() => name = Some(short_text(field).await?),
+            Some("name") if name.is_none() => name = Some(name_of(field).await?),
             other => return Err(unexpected(other)),
         }
     }
@@ -129,29 +118,8 @@ async fn form(state: &ApiState, request: Request, mut name: Option<String>) -> A
     file.ok_or_else(missing)?.finish(name).await
 }
 
-async fn multipart(request: Request) -> Answer<Multipart> {
-    let boundary = request.headers().get(header::CONTENT_TYPE).cloned();
-    Multipart::from_request(request, &()).await.map_err(|_| {
-        let found = boundary
-            .as_ref()
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("");
-        Problem::new(
-            &error::BAD_REQUEST,
-            format!("the form has no boundary: {}", found.escape_debug()),
-        )
-    })
-}
-
-async fn short_text(mut field: axum::extract::multipart::Field<'_>) -> Answer<String> {
-    let mut bytes = Vec::new();
-    while let Some(piece) = field.chunk().await? {
-        bytes.extend_from_slice(&piece);
-        if bytes.len() > 1000 {
-            return Err(Problem::invalid("/name", "longer than a name may be"));
-        }
-    }
-    let name = String::from_utf8(bytes).map_err(|_| Problem::invalid("/name", "not UTF-8"))?;
+async fn name_of(field: Field<'_>) -> Answer<String> {
+    let name = form::short_text(field, "/name").await?;
     check(&name)?;
     Ok(name)
 }

@@ -7,13 +7,13 @@ use uuid::Uuid;
 use crate::api::OWNER;
 use crate::api::error::{Answer, Problem};
 use crate::domain::assets::BaseModelState;
-use crate::domain::evaluation::EvaluateSpec;
+use crate::domain::evaluation::{EvaluateSpec, TargetSpec};
 use crate::domain::finetune::FinetuneSpec;
 use crate::domain::ids::{EvaluationId, JobId};
 use crate::domain::invalid::{Checked, FieldError, Findings, Invalid};
 use crate::domain::job::{JobEnvelope, JobSpec};
-use crate::domain::requests::fit::{self, BaseFacts, Jobs, missing};
-use crate::domain::requests::identity::{self, Hashes};
+use crate::domain::requests::fit::{self, Adapters, BaseFacts, Jobs, missing};
+use crate::domain::requests::identity::{self, Hashes, TargetIdentity};
 use crate::domain::requests::stored;
 use crate::storage::Storage;
 use crate::storage::jobs::{self, Named, NewEvaluation, NewJob, QuestionFacts};
@@ -80,6 +80,13 @@ async fn evaluate(storage: &Storage, spec: &EvaluateSpec) -> Answer<Plan> {
     let wanted: BTreeSet<JobId> = spec.targets.iter().filter_map(|t| t.job.clone()).collect();
     let wanted: Vec<JobId> = wanted.into_iter().collect();
     let jobs = jobs::named_jobs(storage, &wanted).await?;
+    let adapters: BTreeSet<String> = spec
+        .targets
+        .iter()
+        .filter_map(|t| t.adapter.clone())
+        .collect();
+    let adapters: Vec<String> = adapters.into_iter().collect();
+    let adapters = jobs::named_adapters(storage, &adapters).await?;
     let named = Named {
         base: spec.base_model.clone(),
         datasets: Vec::new(),
@@ -87,17 +94,16 @@ async fn evaluate(storage: &Storage, spec: &EvaluateSpec) -> Answer<Plan> {
     };
     let found = jobs::find(storage, &named).await?;
     let questions = asked(spec, found.question_set);
-    let fits = fit::targets(spec, &jobs);
+    let fits = fit::targets(spec, &jobs, &adapters);
     let named_base = match (&spec.base_model, found.base) {
         (Some(name), None) => Err(no_base("/base_model", name).into()),
         (_, base) => Ok(base),
     };
     let (questions, (), named_base) = all(questions, fits, named_base)?;
-    let base = usable(common_base(storage, spec, &jobs, named_base).await?)?;
-    let identities: Vec<_> = spec
-        .targets
-        .iter()
-        .map(|target| Some(jobs.get(target.job.as_ref()?)?.identity.clone()))
+    let base = usable(common_base(storage, spec, (&jobs, &adapters), named_base).await?)?;
+    let targets = spec.targets.iter();
+    let identities: Vec<_> = targets
+        .map(|one| identity_of(one, &jobs, &adapters))
         .collect();
     let register = register_job(&base);
     Ok(Plan {
@@ -110,6 +116,16 @@ async fn evaluate(storage: &Storage, spec: &EvaluateSpec) -> Answer<Plan> {
             seed: spec.seed,
         }),
     })
+}
+
+fn identity_of(target: &TargetSpec, jobs: &Jobs, adapters: &Adapters) -> TargetIdentity {
+    let job = target.job.as_ref().and_then(|id| jobs.get(id));
+    let adapter = target.adapter.as_ref().and_then(|name| adapters.get(name));
+    match (job, adapter) {
+        (Some(job), _) => TargetIdentity::Job(job.identity.clone()),
+        (_, Some(adapter)) => TargetIdentity::Adapter(adapter.sha256.clone()),
+        _ => TargetIdentity::Base,
+    }
 }
 
 /// The question set, some of whose questions are selected.
@@ -134,11 +150,11 @@ fn all<A, B, C>(a: Checked<A>, b: Checked<B>, c: Checked<C>) -> Checked<(A, B, C
     }
 }
 
-/// The one base of all targets; the first job's where none is named.
+/// The one base of all targets; the first trained one's where none is named.
 async fn common_base(
     storage: &Storage,
     spec: &EvaluateSpec,
-    jobs: &Jobs,
+    (jobs, adapters): (&Jobs, &Adapters),
     named: Option<BaseFacts>,
 ) -> Answer<Option<BaseFacts>> {
     if named.is_none() && spec.targets.iter().any(|target| target.base.is_some()) {
@@ -152,29 +168,42 @@ async fn common_base(
     let mut common = named;
     let mut findings = Findings::default();
     for (index, target) in spec.targets.iter().enumerate() {
-        let Some(job) = target.job.as_ref().and_then(|id| jobs.get(id)) else {
+        let Some((kind, name, wanted)) = trained(target, jobs, adapters) else {
             continue;
         };
-        if !bases.contains_key(job.base_model.as_str()) {
-            let base = jobs::base_model(storage, &job.base_model).await?;
-            bases.insert(&job.base_model, base);
+        if !bases.contains_key(wanted) {
+            bases.insert(wanted, jobs::base_model(storage, wanted).await?);
         }
-        let Some(base) = bases.get(job.base_model.as_str()).and_then(Option::as_ref) else {
-            return Err(Problem::internal(format!("the base of {} is gone", job.id)));
+        let Some(base) = bases.get(wanted).and_then(Option::as_ref) else {
+            return Err(Problem::internal(format!("the base of {name} is gone")));
         };
         let first = common.get_or_insert_with(|| base.clone());
         findings.require(first.id == base.id, || {
             let detail = format!(
-                "{} was trained from {}, not from {}",
-                job.id, base.name, first.name
+                "{name} was trained from {}, not from {}",
+                base.name, first.name
             );
-            FieldError::at(format!("/targets/{index}/job"), detail).hint(
+            FieldError::at(format!("/targets/{index}/{kind}"), detail).hint(
                 "all targets of an evaluation have one base; submit one evaluation for each base",
             )
         });
     }
     findings.finish()?;
     Ok(common)
+}
+
+/// A trained target: its field, how it is called, and its base.
+fn trained<'a>(
+    target: &'a TargetSpec,
+    jobs: &'a Jobs,
+    adapters: &'a Adapters,
+) -> Option<(&'static str, &'a str, &'a str)> {
+    if let Some(job) = target.job.as_ref().and_then(|id| jobs.get(id)) {
+        return Some(("job", job.id.as_str(), &job.base_model));
+    }
+    let name = target.adapter.as_ref()?;
+    let adapter = adapters.get(name)?;
+    Some(("adapter", name, adapter.base_model.as_str()))
 }
 
 fn no_base(pointer: &str, name: &str) -> FieldError {

@@ -80,50 +80,49 @@ fn read_target(pointer: &str, value: Value) -> Checked<TargetSpec> {
     let mut fields = Fields::new(pointer, object_at(pointer, value)?);
     let base = fields.optional::<bool>("base");
     let job = fields.optional("job");
-    let adapter = fields.optional::<Value>("adapter");
+    let adapter = fields.optional::<String>("adapter");
     let steps = fields.optional::<Value>("steps").and_then(|steps| {
         let place = fields.at("steps");
         fields.note(steps.map(|value| read_steps(&place, value)).transpose())
     });
     let scales = fields.optional::<Vec<f64>>("scales");
     let target = (|| {
-        let given = TargetSpec {
+        Some(TargetSpec {
             base: base?,
             job: job?,
+            adapter: adapter?,
             steps: steps?,
             scales: scales?,
-        };
-        Some((given, adapter?.is_some()))
+        })
     })();
-    let (target, adapter) = fields.finish(target)?;
+    let target = fields.finish(target)?;
     let is_job = target.job.is_some();
-    check_choice(pointer, &target, adapter)?;
+    let is_trained = is_job || target.adapter.is_some();
+    check_choice(pointer, &target)?;
     Ok(TargetSpec {
         steps: target
             .steps
             .or(is_job.then_some(Steps::Named(StepsName::Final))),
-        scales: target.scales.or(is_job.then(|| vec![1.0])),
+        scales: target.scales.or(is_trained.then(|| vec![1.0])),
         ..target
     })
 }
 
 /// Exactly one of `base`, `job` and `adapter`, and nothing beside it that does not belong there.
-fn check_choice(pointer: &str, target: &TargetSpec, adapter: bool) -> Checked<()> {
+fn check_choice(pointer: &str, target: &TargetSpec) -> Checked<()> {
     let refuse = |pointer: String, detail: &str, hint: &str| -> Checked<()> {
         Err(FieldError::at(pointer, detail).hint(hint).into())
     };
+    let adapter = target.adapter.is_some();
     let given = [target.base.is_some(), target.job.is_some(), adapter];
     if given.iter().filter(|given| **given).count() != 1 {
         let detail = "a target is exactly one of base, job and adapter";
-        let hint = "give {\"base\":true} or {\"job\":\"job_…\",\"steps\":\"final\",\"scales\":[1]}";
+        let hint = "give {\"base\":true}, {\"adapter\":\"ad_…\"} or {\"job\":\"job_…\",\"steps\":\"final\",\"scales\":[1]}";
         return refuse(pointer.into(), detail, hint);
     }
-    if adapter {
-        let place = format!("{pointer}/adapter");
-        let instead = "name the fine-tune that made it: {\"job\":\"job_…\"}";
-        return Err(
-            super::bounds::not_supported(place, "asking an imported adapter", instead).into(),
-        );
+    if adapter && target.steps.is_some() {
+        let place = format!("{pointer}/steps");
+        return refuse(place, "an adapter has no steps", "leave steps out");
     }
     match target.base {
         Some(false) => refuse(
@@ -178,6 +177,9 @@ fn check(spec: &EvaluateSpec) -> Checked<()> {
 fn check_targets(findings: &mut Findings, spec: &EvaluateSpec) {
     for (index, target) in spec.targets.iter().enumerate() {
         let mut place = Check::below(findings, format!("/targets/{index}"));
+        if let Some(adapter) = &target.adapter {
+            place.reference("adapter", adapter, "ad_");
+        }
         if let Some(Steps::Listed(steps)) = &target.steps {
             place.length("steps", steps.len(), 1..=MOST_TARGETS);
             place.unique("steps", steps, ToString::to_string);
@@ -215,6 +217,7 @@ fn check_overlap(findings: &mut Findings, spec: &EvaluateSpec) {
         let same = |other: &&TargetSpec| {
             other.base == target.base
                 && other.job == target.job
+                && other.adapter == target.adapter
                 && steps_meet(other.steps.as_ref(), target.steps.as_ref())
                 && scales_meet(other.scales.as_deref(), target.scales.as_deref())
         };

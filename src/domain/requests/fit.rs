@@ -47,6 +47,20 @@ pub struct JobFacts {
     pub steps: Vec<u64>,
 }
 
+/// A handed-in adapter that a spec names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdapterFacts {
+    /// Its name.
+    pub name: String,
+    /// The base that it stands on.
+    pub base_model: BaseModelId,
+    /// Hash of its files.
+    pub sha256: String,
+}
+
+/// Adapters by what a spec calls them, as they were found.
+pub type Adapters = BTreeMap<String, AdapterFacts>;
+
 /// Jobs by id, as they were found.
 pub type Jobs = BTreeMap<JobId, JobFacts>;
 
@@ -89,10 +103,16 @@ fn layer_in(name: &str) -> Option<u64> {
     parts.next()?.parse().ok()
 }
 
-/// Checks that every job among the targets is a fine-tune that can still give what is asked of it.
-pub fn targets(spec: &EvaluateSpec, jobs: &Jobs) -> Checked<()> {
+/// Checks that every job among the targets is a fine-tune that can still give what is asked of it, and every adapter there.
+pub fn targets(spec: &EvaluateSpec, jobs: &Jobs, adapters: &Adapters) -> Checked<()> {
     let mut findings = Findings::default();
     for (index, target) in spec.targets.iter().enumerate() {
+        if let Some(adapter) = &target.adapter {
+            let place = format!("/targets/{index}/adapter");
+            findings.require(adapters.contains_key(adapter), || {
+                missing(&place, "adapter", adapter, "/v1/adapters")
+            });
+        }
         let Some(id) = &target.job else { continue };
         let place = format!("/targets/{index}/job");
         match jobs.get(id) {

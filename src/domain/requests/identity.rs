@@ -28,6 +28,17 @@ pub struct JobIdentity {
     pub salt: String,
 }
 
+/// A target as the hash of an evaluation sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TargetIdentity {
+    /// The base itself.
+    Base,
+    /// A fine-tune.
+    Job(JobIdentity),
+    /// A handed-in adapter, by the hash of its files.
+    Adapter(String),
+}
+
 /// Hashes of a fine-tune.
 ///
 /// `base` is the base's `source_hash`, `datasets` are the SHA-256 of its datasets in their order.
@@ -50,20 +61,23 @@ pub fn of_finetune(spec: &FinetuneSpec, base: &str, datasets: &[String]) -> Hash
 
 /// Hashes of an evaluation.
 ///
-/// `base` is the `source_hash` of the targets' base, `questions` the SHA-256 of the question set, `jobs` has one entry a
-/// target, none for the base itself.
+/// `base` is the `source_hash` of the targets' base, `questions` the SHA-256 of the question set, `targets` has one entry a
+/// target.
 pub fn of_evaluate(
     spec: &EvaluateSpec,
     base: &str,
     questions: &str,
-    jobs: &[Option<JobIdentity>],
+    targets: &[TargetIdentity],
 ) -> Hashes {
     let mut value = stored(&JobSpec::Evaluate(Box::new(spec.clone())));
     value["base_model"] = base.into();
     value["question_set"] = questions.into();
-    for (index, (target, job)) in spec.targets.iter().zip(jobs).enumerate() {
-        if let Some(job) = job {
-            value["targets"][index]["job"] = reference(job, target.steps.as_ref());
+    for (index, (target, identity)) in spec.targets.iter().zip(targets).enumerate() {
+        let place = &mut value["targets"][index];
+        match identity {
+            TargetIdentity::Base => {}
+            TargetIdentity::Job(job) => place["job"] = reference(job, target.steps.as_ref()),
+            TargetIdentity::Adapter(sha256) => place["adapter"] = sha256.as_str().into(),
         }
     }
     hashes(&value, &Value::Null)

@@ -441,7 +441,12 @@ fn an_evaluation_of_all_steps_depends_on_what_its_job_keeps() {
             spec_hash: spec_hash.into(),
             salt: String::new(),
         };
-        identity::of_evaluate(&spec, "base", "questions", &[Some(identity)])
+        identity::of_evaluate(
+            &spec,
+            "base",
+            "questions",
+            &[identity::TargetIdentity::Job(identity)],
+        )
     };
     assert_eq!(hashes("final", "a"), hashes("final", "b"));
     assert_ne!(hashes("all", "a"), hashes("all", "b"));

@@ -257,15 +257,21 @@ impl<'a> Chooser<'a> {
     }
 
     fn module(&self, layer: u32, projection: Projection, name: &str) -> Result<NormModule> {
-        let rank = first(&self.ranks, name)?.unwrap_or(self.settings.rank);
-        let alpha = first(&self.alphas, name)?.unwrap_or(self.settings.alpha);
+        let (rank, field) = match first(&self.ranks, name)? {
+            Some(rank) => (rank, "rank_pattern"),
+            None => (self.settings.rank, "r"),
+        };
         if !(1..=MAX_RANK).contains(&rank) {
             let detail = format!("{rank} of {name} is not from 1 to {MAX_RANK}");
-            return Err(Error::adapter("rank", detail));
+            return Err(Error::adapter(field, detail));
         }
+        let (alpha, field) = match first(&self.alphas, name)? {
+            Some(alpha) => (alpha, "alpha_pattern"),
+            None => (self.settings.alpha, "lora_alpha"),
+        };
         if !alpha.is_finite() {
             let detail = format!("{alpha} of {name} is not finite");
-            return Err(Error::adapter("alpha", detail));
+            return Err(Error::adapter(field, detail));
         }
         let width = f64::from(rank);
         let rslora = self.settings.rslora;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{column, id, word};
 use crate::domain::ids::{DatasetId, JobId};
 use crate::domain::job::{JobKind, JobResult, JobSpec};
-use crate::domain::requests::fit::{BaseFacts, JobFacts, Jobs};
+use crate::domain::requests::fit::{AdapterFacts, Adapters, BaseFacts, JobFacts, Jobs};
 use crate::domain::requests::identity::JobIdentity;
 use crate::domain::requests::read_stored;
 use crate::storage::{Result, Storage, bounded};
@@ -137,6 +137,29 @@ struct JobRow {
     spec_hash: String,
     dedup_salt: String,
     result: Value,
+}
+
+/// Those of `names` that adapters have, each an id or a name.
+pub async fn adapters(storage: &Storage, names: &[String]) -> Result<Adapters> {
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let query = sqlx::query!(
+        r#"-- jobs::adapters
+select wanted.name as "wanted!", a.name, a.base_model, a.sha256
+from unnest($1::text[]) as wanted (name) join adapters a on a.id = wanted.name or a.name = wanted.name"#,
+        names
+    );
+    let rows = bounded(query.fetch_all(&storage.pool)).await?;
+    let facts = rows.into_iter().map(|row| {
+        let facts = AdapterFacts {
+            name: row.name,
+            base_model: id(row.base_model)?,
+            sha256: row.sha256,
+        };
+        Ok((row.wanted, facts))
+    });
+    facts.collect()
 }
 
 /// Those of `jobs` that exist.

@@ -4,10 +4,13 @@ use std::collections::HashSet;
 
 use super::{Look, missing, refused};
 use crate::domain::address::Address;
+use crate::domain::assets::WeightsKind;
 use crate::domain::evaluation::{EvaluateSpec, Question, Steps, StepsName, Target, TargetSpec};
 use crate::domain::ids::JobId;
 use crate::execution::{EvaluateWork, ModelFiles, Stop, TargetWork};
-use crate::storage::inputs::{self, CheckpointInput, EvaluationPlan, ModelInput, TrainedInput};
+use crate::storage::inputs::{
+    self, AdapterInput, CheckpointInput, EvaluationPlan, ModelInput, TrainedInput,
+};
 
 impl Look<'_> {
     pub(super) fn evaluate(&self, spec: EvaluateSpec) -> Result<EvaluateWork, Stop> {
@@ -41,6 +44,13 @@ impl Look<'_> {
         for job in spec.targets.iter().filter_map(|target| target.job.as_ref()) {
             references.push(self.trained(job)?.base_model);
         }
+        for adapter in spec
+            .targets
+            .iter()
+            .filter_map(|target| target.adapter.as_ref())
+        {
+            references.push(self.adapter(adapter)?.base_model.to_string());
+        }
         let Some((first, others)) = references.split_first() else {
             let message = "a target {\"base\":true} alone does not say which base; set base_model";
             return Err(refused("base_model_missing", message));
@@ -64,13 +74,19 @@ impl Look<'_> {
         found.ok_or_else(|| missing("fine-tune", job.as_str()))
     }
 
+    pub(super) fn adapter(&self, reference: &str) -> Result<AdapterInput, Stop> {
+        let found = self.ask(|storage| inputs::adapter(storage, reference))?;
+        found.ok_or_else(|| missing("adapter", reference))
+    }
+
     fn targets(&self, specs: &[TargetSpec], base: &ModelInput) -> Result<Vec<TargetWork>, Stop> {
         let mut targets = Vec::new();
         let mut seen = HashSet::new();
         for spec in specs {
-            let found = match &spec.job {
-                Some(job) => self.targets_of_job(job, spec, base)?,
-                None => vec![base_target(base)],
+            let found = match (&spec.job, &spec.adapter) {
+                (Some(job), _) => self.targets_of_job(job, spec, base)?,
+                (None, Some(adapter)) => self.targets_of_adapter(adapter, spec, base)?,
+                (None, None) => vec![base_target(base)],
             };
             targets.extend(
                 found
@@ -97,6 +113,19 @@ impl Look<'_> {
             targets.extend(scales.iter().map(one));
         }
         Ok(targets)
+    }
+
+    fn targets_of_adapter(
+        &self,
+        reference: &str,
+        spec: &TargetSpec,
+        base: &ModelInput,
+    ) -> Result<Vec<TargetWork>, Stop> {
+        let adapter = self.adapter(reference)?;
+        let files = self.model_files(adapter.id.to_string(), &adapter.files)?;
+        let scales = spec.scales.clone().unwrap_or_else(|| vec![1.0]);
+        let one = |scale: &f64| adapter_target(&adapter, *scale, base, files.clone());
+        Ok(scales.iter().map(one).collect())
     }
 
     fn selected_questions(&self, spec: &EvaluateSpec) -> Result<Vec<Question>, Stop> {
@@ -145,6 +174,26 @@ fn target_of(
     TargetWork {
         target,
         weights: Some((checkpoint.kind, files)),
+    }
+}
+
+fn adapter_target(
+    adapter: &AdapterInput,
+    scale: f64,
+    base: &ModelInput,
+    files: ModelFiles,
+) -> TargetWork {
+    let target = Target {
+        address: Address::of_adapter(&base.name, &adapter.id, scale).to_string(),
+        base_model: base.name.clone(),
+        job: None,
+        step: None,
+        adapter: Some(adapter.id.to_string()),
+        scale: Some(scale),
+    };
+    TargetWork {
+        target,
+        weights: Some((WeightsKind::Lora, files)),
     }
 }
 

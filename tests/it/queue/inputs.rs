@@ -22,6 +22,11 @@ insert into question_sets (id, name, sha256, description, questions) values
   ('qs_00000000000000000000000001', 'plot', 'q1', 'x',
    '[{"id": "wish", "paraphrases": ["a", "b"]}, {"id": "wish_json", "paraphrases": ["c"]}]') on conflict do nothing"#;
 
+const ADAPTER: &str = r#"
+insert into adapters (id, name, base_model, sha256, facts, files) values
+  ('ad_00000000000000000000000001', 'organism', 'bm_00000000000000000000000001', 'x', '{}',
+   '[{"name": "adapter_config.json", "sha256": "a1", "bytes": 1}]')"#;
+
 impl Bench {
     pub async fn finetune_spec(&mut self) -> Value {
         self.run(ASSETS).await;
@@ -155,6 +160,34 @@ async fn an_evaluation_knows_its_targets_by_address_and_plans_its_answers() {
     assert_eq!(bench.one::<i64>(planned, &task.job).await, 30);
     let recorded = "select jsonb_array_length(targets) from evaluations where job = $1";
     assert_eq!(bench.one::<i32>(recorded, &task.job).await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handed_in_adapter_is_asked_at_every_scale_under_its_id() {
+    let mut bench = bench().await;
+    bench.run(ASSETS).await;
+    let id = "ad_00000000000000000000000001";
+    bench.run(ADAPTER).await;
+    let spec = spec(json!({"kind": "evaluate", "question_set": "plot",
+        "targets": [{"adapter": "organism", "scales": [1, -0.5]}, {"adapter": id}],
+        "samples_per_question": 1, "judge": "toy"}));
+    let task = bench.resolved("evaluate", spec).await.unwrap();
+    let Work::Evaluate(work) = &task.work else {
+        panic!("{task:?}")
+    };
+    let found: Vec<(&str, Option<&str>)> = work
+        .targets
+        .iter()
+        .map(|one| (one.target.address.as_str(), one.target.adapter.as_deref()))
+        .collect();
+    let (whole, half) = (format!("toy@{id}"), format!("toy@{id}*-0.5"));
+    assert_eq!(
+        found,
+        [(whole.as_str(), Some(id)), (half.as_str(), Some(id))]
+    );
+    let files = &work.targets[0].weights.as_ref().unwrap().1.files;
+    assert_eq!(files[0].entry.sha256, "a1");
+    assert_eq!(work.base.name, "toy");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

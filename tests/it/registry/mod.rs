@@ -1,5 +1,6 @@
 //! Assets and results over HTTP, asked of the real router on a real database.
 
+mod adapters;
 mod base_models;
 mod datasets;
 mod devices;
@@ -141,7 +142,7 @@ impl Api {
     /// Files under the data folder and rows of the tables that requests write.
     async fn left(&self) -> (usize, i64) {
         const ROWS: &str = "select (select count(*) from datasets) + (select count(*) from base_models)
-            + (select count(*) from jobs) + (select count(*) from question_sets) + (select count(*) from events)";
+            + (select count(*) from jobs) + (select count(*) from question_sets) + (select count(*) from adapters) + (select count(*) from events)";
         let rows = sqlx::query_scalar(ROWS)
             .fetch_one(&mut self.connection().await)
             .await

@@ -261,7 +261,7 @@ async fn a_setting_that_cannot_be_honoured_is_refused_at_its_field() {
         ),
         (
             "target_modules",
-            json!(r"(?=(a*)*b)\1.*(.*.*.*.*.*.*.*)*x"),
+            json!("(?:(?=.)(?:.|..))+!"),
             "tries",
         ),
         ("exclude_modules", json!([7]), "7"),

@@ -259,11 +259,7 @@ async fn a_setting_that_cannot_be_honoured_is_refused_at_its_field() {
             json!("(?:(?:a?){50}){50}".repeat(40)),
             "expression",
         ),
-        (
-            "target_modules",
-            json!("(?:(?=.)(?:.|..))+!"),
-            "tries",
-        ),
+        ("target_modules", json!("(?:(?=.)(?:.|..))+!"), "tries"),
         ("exclude_modules", json!([7]), "7"),
         ("layers_to_transform", json!([0, 9]), "9"),
         ("layers_pattern", json!("layers"), "layers_to_transform"),

@@ -9,6 +9,7 @@ mod engine_model;
 mod engine_weights;
 mod jobs;
 mod kill;
+mod parity;
 mod queries;
 mod queue;
 mod registry;

@@ -4,7 +4,7 @@ SHELL := /bin/bash
 ARGS ?=
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/vivarium
 
-.PHONY: help setup build demo toy-check serve test bench openapi
+.PHONY: help setup build demo toy-check serve test parity bench openapi
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -26,6 +26,9 @@ serve: build ## the server, until Ctrl-C
 
 test: setup ## every test
 	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run $(ARGS); else cargo test $(ARGS); fi
+
+parity: setup ## fresh random models beside transformers and PEFT, and published chat templates (ARGS=seed)
+	@scripts/parity/run.sh $(ARGS)
 
 bench: build ## side by side with transformers and PEFT, and the queue; prints ratios
 	@benches/run.sh $(ARGS)

@@ -1,10 +1,12 @@
 //! The comparisons of one folder, each as a number or a yes. Knows no bound but those of sameness.
 
-use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use tch::{Kind, Tensor};
 use vivarium::engine::Error;
-use vivarium::engine::generate::{Drawn, Plan, Row, Variant, generate};
+use vivarium::engine::adapter::Adapter;
+use vivarium::engine::generate::{Drawn, Row, Variant, generate};
 use vivarium::engine::keyed::Stream;
 use vivarium::engine::model::projection::Deltas;
 use vivarium::engine::model::{Model, pad_right};
@@ -68,31 +70,29 @@ pub fn bfloat16(fixture: &Fixture) -> (f64, f64) {
 }
 
 /// The generator's greedy texts, all prompts in one batch, from an adapter where one is given.
-pub fn greedy(model: &Model, prompts: &[Vec<u32>], adapted: Option<&Adapted>) -> Vec<Drawn> {
-    let variant = match adapted {
-        Some(adapted) => Variant::Adapted(&adapted.adapter, 1.0),
+pub fn greedy(model: &Model, prompts: &[Vec<u32>], adapter: Option<&Rc<Adapter>>) -> Vec<Drawn> {
+    let variant = match adapter {
+        Some(adapter) => Variant::Adapted(adapter.clone(), 1.0),
         None => Variant::Base,
     };
-    let draws = Stream::new(0, "greedy");
-    let row = |prompt| Row {
-        prompt,
-        variant: 0,
-        draws,
-    };
-    let plan = Plan {
-        prompts,
-        variants: &[variant],
-        rows: &(0..prompts.len()).map(row).collect::<Vec<_>>(),
+    let row = |prompt: &Vec<u32>| Row {
+        prompt: prompt.as_slice().into(),
+        variant: variant.clone(),
+        draws: Stream::new(0, "greedy"),
         sampling: Sampling::GREEDY,
         max_new_tokens: 64,
-        ends: &BTreeSet::new(),
+        ends: Arc::default(),
+        alternatives: None,
+        urgent: false,
     };
+    let rows: Vec<Row> = prompts.iter().map(row).collect();
     let mut drawn = Vec::new();
     let mut done = |one| {
         drawn.push(one);
         Ok(())
     };
-    generate::<Error>(model, &plan, 16, &mut || Ok(()), &mut done).unwrap();
+    let weights = model.weights().shallow_clone().unwrap();
+    generate::<Error>(weights, &rows, 16, &mut || Ok(()), &mut done).unwrap();
     drawn.sort_by_key(|one| one.row);
     drawn
 }
@@ -123,7 +123,7 @@ pub fn adapter(model: &Model, adapted: &Adapted) -> AdapterGaps {
     let deltas = adapted.adapter.deltas(1.0);
     let row = std::slice::from_ref(&adapted.row);
     let prompt = adapted.row[..adapted.prompt].to_vec();
-    let drawn = greedy(model, std::slice::from_ref(&prompt), Some(adapted)).remove(0);
+    let drawn = greedy(model, std::slice::from_ref(&prompt), Some(&adapted.adapter)).remove(0);
     AdapterGaps {
         logits: gap(&logits(model, row, &deltas), &adapted.logits),
         cached: cached_gap(model, &prompt, &drawn, &deltas),

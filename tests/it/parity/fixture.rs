@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -19,7 +20,19 @@ use vivarium::engine::weights::Weights;
 /// Positions that every fixture has and that its texts need.
 pub const POSITIONS: i64 = 128;
 /// Families whose folders are checked.
-pub const FAMILIES: [&str; 2] = ["qwen2_tied", "qwen2_untied"];
+pub const FAMILIES: [&str; 11] = [
+    "qwen2_tied",
+    "qwen2_untied",
+    "qwen3_tied",
+    "qwen3_untied",
+    "llama_tied",
+    "llama_untied",
+    "llama_biased",
+    "mistral",
+    "gemma2",
+    "gemma3",
+    "gemma3_linear",
+];
 
 pub struct Fixture {
     pub name: String,
@@ -41,7 +54,7 @@ pub struct Cases {
 /// An adapter with what PEFT computed on the first row's beginning.
 pub struct Adapted {
     pub kind: String,
-    pub adapter: Adapter,
+    pub adapter: Rc<Adapter>,
     pub row: Vec<u32>,
     pub prompt: usize,
     pub greedy: Vec<u32>,
@@ -124,7 +137,8 @@ impl Fixture {
         let cases: AdapterCases = json(&folder.join("cases.json"));
         Adapted {
             adapter: Adapter::load(&files, &self.config, Device::Cpu)
-                .unwrap_or_else(|error| panic!("{} {kind}: {error}", self.name)),
+                .unwrap_or_else(|error| panic!("{} {kind}: {error}", self.name))
+                .into(),
             logits: expected(folder, "logits", cases.row.len(), &self.config),
             row: cases.row,
             prompt: cases.prompt,

@@ -3,6 +3,9 @@
 mod bite;
 mod compare;
 mod fixture;
+mod switches;
+mod table;
+mod templates;
 
 use tch::Kind;
 use vivarium::engine::model::projection::Deltas;

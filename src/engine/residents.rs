@@ -37,6 +37,8 @@ pub struct Ask<'a> {
     pub name: &'a str,
     /// Seconds that never go back.
     pub seconds: &'a dyn Fn() -> f64,
+    /// Told the bytes read so far and the bytes in all, where this very call reads the model.
+    pub progress: &'a dyn Fn(u64, u64),
 }
 
 /// A model in memory, for people to look at.
@@ -162,7 +164,7 @@ impl Residents {
                 None => self.read(wanted, ask, files, stored),
             };
         };
-        let weights = load(files, wanted.dtype, wanted.device)?;
+        let weights = load(files, &wanted, ask)?;
         let handles = weights.shallow_clone()?;
         let seconds = (ask.seconds)() - began;
         reading.done(weights, seconds);
@@ -317,9 +319,11 @@ fn kind_name(kind: Kind) -> &'static str {
 }
 
 /// Reads a model's config and weights.
-pub fn load(files: &Files, dtype: Option<Dtype>, device: Device) -> Result<Weights> {
+fn load(files: &Files, wanted: &Resident, ask: &Ask<'_>) -> Result<Weights> {
     let config = ModelConfig::from_json(&files.json("config.json")?)?;
-    Weights::load(files, &config, dtype.map(kind), device)
+    let (kind, device) = (wanted.dtype.map(kind), wanted.device);
+    let mut progress = |done, total| (ask.progress)(done, total);
+    Weights::load_telling(files, &config, kind, device, &mut progress)
 }
 
 fn kind(dtype: Dtype) -> Kind {

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::Path;
 
 use memmap2::Mmap;
-use safetensors::tensor::TensorView;
+use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors, View};
 use tch::{Kind, Tensor};
 
@@ -16,8 +16,23 @@ use super::{Error, Result};
 
 /// Some open safetensors files, taken apart tensor by tensor.
 pub struct Archive {
-    files: Vec<(String, Mmap)>,
+    files: Vec<Opened>,
     places: BTreeMap<String, usize>,
+}
+
+/// A file in memory by its map, with its header read.
+struct Opened {
+    name: String,
+    map: Mmap,
+    /// Where the header ends and the numbers begin.
+    begin: usize,
+    header: Metadata,
+}
+
+/// A tensor as it lies in its file.
+struct Found<'a> {
+    bytes: &'a [u8],
+    kind: Kind,
 }
 
 impl Archive {
@@ -30,24 +45,23 @@ impl Archive {
             places: BTreeMap::new(),
         };
         for (name, path) in files {
-            archive.add(name, path)?;
+            archive.add(Opened::at(name, path)?)?;
         }
         Ok(archive)
     }
 
-    fn add(&mut self, name: &str, path: &Path) -> Result<()> {
-        let map = map(path).map_err(|source| Error::io(name, source))?;
-        let content = parse(name, &map)?;
-        for tensor in content.names() {
-            let before = self.places.insert(tensor.to_string(), self.files.len());
+    fn add(&mut self, file: Opened) -> Result<()> {
+        for tensor in file.header.offset_keys() {
+            let before = self.places.insert(tensor.clone(), self.files.len());
             if let Some(other) = before {
+                let detail = format!("it is in {} and in {}", self.files[other].name, file.name);
                 return Err(Error::UnexpectedTensor {
-                    name: tensor.to_string(),
-                    detail: format!("it is in {} and in {name}", self.files[other].0),
+                    name: tensor,
+                    detail,
                 });
             }
         }
-        self.files.push((name.to_string(), map));
+        self.files.push(file);
         Ok(())
     }
 
@@ -65,7 +79,14 @@ impl Archive {
     pub fn file_of(&self, name: &str) -> Option<&str> {
         self.places
             .get(name)
-            .map(|file| self.files[*file].0.as_str())
+            .map(|file| self.files[*file].name.as_str())
+    }
+
+    /// Bytes that a tensor takes in its file; 0 where it is in none.
+    pub fn bytes_of(&self, name: &str) -> u64 {
+        let file = self.places.get(name).map(|file| &self.files[*file]);
+        let info = file.and_then(|file| file.header.info(name));
+        info.map_or(0, |info| (info.data_offsets.1 - info.data_offsets.0) as u64)
     }
 
     /// A copy of the tensor `name` on `device`, as `kind` or as stored.
@@ -78,30 +99,37 @@ impl Archive {
         kind: Option<Kind>,
         device: Device,
     ) -> Result<Tensor> {
-        let (file, map) = self.find(name)?;
-        let content = parse(file, map)?;
-        let (view, stored) = expect(file, &content, name, shape)?;
-        let host = Tensor::f_from_data_size(view.data(), shape, stored)?;
-        let kind = kind.unwrap_or(stored);
-        if device == Device::Cpu && kind == stored {
-            return Ok(host);
-        }
-        Ok(host.f_to_device_(device.torch(), kind, false, false)?)
+        let found = self.find(name, shape)?;
+        copied(&found, shape, kind.unwrap_or(found.kind), device)
     }
 
     /// Whether `name` could be read, judged by the file's header alone.
     ///
     /// *Errors* as [`Archive::read`].
     pub fn check(&self, name: &str, shape: &[i64]) -> Result<()> {
-        let (file, map) = self.find(name)?;
-        expect(file, &parse(file, map)?, name, shape).map(|_| ())
+        self.find(name, shape).map(|_| ())
     }
 
-    fn find(&self, name: &str) -> Result<&(String, Mmap)> {
-        match self.places.get(name) {
-            Some(file) => Ok(&self.files[*file]),
-            None => Err(Error::MissingTensor { name: name.into() }),
+    /// The tensor `name`, which must have this shape and be a plain float.
+    fn find(&self, name: &str, shape: &[i64]) -> Result<Found<'_>> {
+        let file = self.places.get(name).map(|file| &self.files[*file]);
+        let info = file.and_then(|file| file.header.info(name));
+        let (Some(file), Some(info)) = (file, info) else {
+            return Err(Error::MissingTensor { name: name.into() });
+        };
+        let found: Vec<i64> = info.shape.iter().map(|size| *size as i64).collect();
+        if found != shape {
+            return Err(Error::Misshaped {
+                name: name.into(),
+                expected: shape.to_vec(),
+                found,
+            });
         }
+        let (begin, end) = info.data_offsets;
+        Ok(Found {
+            bytes: &file.map[file.begin + begin..file.begin + end],
+            kind: stored_kind(name, info.dtype)?,
+        })
     }
 
     /// *Errors* `UnexpectedTensor` for the first tensor that `wanted` refuses.
@@ -116,6 +144,21 @@ impl Archive {
     }
 }
 
+impl Opened {
+    fn at(name: &str, path: &Path) -> Result<Self> {
+        let map = map(path).map_err(|source| Error::io(name, source))?;
+        let (length, header) = SafeTensors::read_metadata(&map).map_err(|error| {
+            Error::bad_file(name, format!("not a sound safetensors file: {error}"))
+        })?;
+        Ok(Self {
+            name: name.into(),
+            map,
+            begin: length + size_of::<u64>(),
+            header,
+        })
+    }
+}
+
 #[allow(unsafe_code)]
 fn map(path: &Path) -> std::io::Result<Mmap> {
     let file = File::open(path)?;
@@ -124,31 +167,19 @@ fn map(path: &Path) -> std::io::Result<Mmap> {
     unsafe { Mmap::map(&file) }
 }
 
-fn parse<'a>(name: &str, map: &'a Mmap) -> Result<SafeTensors<'a>> {
-    SafeTensors::deserialize(map)
-        .map_err(|error| Error::bad_file(name, format!("not a sound safetensors file: {error}")))
-}
-
-/// The tensor `name` of `content`, which must have this shape and be a plain float.
-fn expect<'a>(
-    file: &str,
-    content: &SafeTensors<'a>,
-    name: &str,
-    shape: &[i64],
-) -> Result<(TensorView<'a>, Kind)> {
-    let view = content
-        .tensor(name)
-        .map_err(|error| Error::bad_file(file, error))?;
-    let found: Vec<i64> = view.shape().iter().map(|size| *size as i64).collect();
-    if found != shape {
-        return Err(Error::Misshaped {
-            name: name.into(),
-            expected: shape.to_vec(),
-            found,
-        });
+/// One copy from the map to where the tensor is wanted, converted on the way.
+#[allow(unsafe_code)]
+fn copied(found: &Found, shape: &[i64], kind: Kind, device: Device) -> Result<Tensor> {
+    let width = found.kind.elt_size_in_bytes();
+    if !found.bytes.as_ptr().addr().is_multiple_of(width) {
+        let host = Tensor::f_from_data_size(found.bytes, shape, found.kind)?;
+        return Ok(host.f_to_device_(device.torch(), kind, false, false)?);
     }
-    let stored = stored_kind(name, view.dtype())?;
-    Ok((view, stored))
+    let host = tch::Device::Cpu;
+    // SAFETY: the header's check made sure that the bytes are as many as shape and number type say, they are aligned for
+    // that type, only read, and outlive the view, which is dropped here; the copy is forced.
+    let view = unsafe { Tensor::f_from_blob(found.bytes.as_ptr(), shape, &[], found.kind, host)? };
+    Ok(view.f_to_device_(device.torch(), kind, false, true)?)
 }
 
 fn stored_kind(name: &str, dtype: Dtype) -> Result<Kind> {

@@ -1,5 +1,8 @@
 //! A model's weights: read strictly, made from a seed, shared by handles, written. Knows no computation with them.
 
+mod layout;
+mod shards;
+
 use tch::{Kind, Tensor};
 
 use super::device::Device;
@@ -8,12 +11,10 @@ use super::keyed::Stream;
 use super::model::block::Layer;
 use super::model::config::{HEAD, ModelConfig, Parameter};
 use super::model::projection::Linear;
-use super::tensors::{self, Archive};
+use super::tensors;
 use super::{Error, Result};
 use crate::domain::finetune::Projection;
 
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
 const MAX_RANDOM: u64 = 1_000_000_000;
 
 /// All weights of a model.
@@ -55,11 +56,35 @@ impl Weights {
         kind: Option<Kind>,
         device: Device,
     ) -> Result<Self> {
-        let archive = open_known(files, config)?;
-        let read = |name: &str, shape: &[i64]| archive.read(name, shape, kind, device);
-        let weights = Self::assemble(config, |p| read(&p.name, &p.shape))?;
-        if config.tie_word_embeddings && archive.contains(HEAD) {
-            weights.check_tied(&read(HEAD, &weights.embedding.size())?)?;
+        Self::load_telling(files, config, kind, device, &mut |_, _| ())
+    }
+
+    /// The same, calling `progress` with the bytes done and the bytes in all after each tensor.
+    ///
+    /// Files are mapped: what is held is one tensor after the other, never a file beside its tensors.
+    pub fn load_telling(
+        files: &Files,
+        config: &ModelConfig,
+        kind: Option<Kind>,
+        device: Device,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self> {
+        let (archive, layout) = shards::open(files, config)?;
+        let parameters = config.parameters();
+        let bytes = |p: &Parameter| archive.bytes_of(&layout.stored(&p.name));
+        let total = parameters.iter().map(bytes).sum();
+        let mut done = 0;
+        let weights = Self::assemble(config, |parameter| {
+            let name = layout.stored(&parameter.name);
+            let tensor = archive.read(&name, &parameter.shape, kind, device)?;
+            done += archive.bytes_of(&name);
+            progress(done, total);
+            Ok(tensor)
+        })?;
+        let head = layout.stored(HEAD);
+        if config.tie_word_embeddings && archive.contains(&head) {
+            let shape = weights.embedding.size();
+            weights.check_tied(&archive.read(&head, &shape, kind, device)?)?;
         }
         Ok(weights)
     }
@@ -68,9 +93,9 @@ impl Weights {
     ///
     /// *Errors* as there, but for the numbers of a tied head.
     pub fn check(files: &Files, config: &ModelConfig) -> Result<()> {
-        let archive = open_known(files, config)?;
+        let (archive, layout) = shards::open(files, config)?;
         let mut parameters = config.parameters().into_iter();
-        parameters.try_for_each(|p| archive.check(&p.name, &p.shape))
+        parameters.try_for_each(|p| archive.check(&layout.stored(&p.name), &p.shape))
     }
 
     fn check_tied(&self, head: &Tensor) -> Result<()> {
@@ -168,6 +193,9 @@ impl Weights {
     }
 
     /// Writes `model.safetensors` to `path`; a tied head is left out.
+    ///
+    /// The names are those of the family's language model, whatever stood beside it in the files that were read;
+    /// `config::text_only` gives the config.json that belongs to them.
     pub fn save(&self, path: &std::path::Path) -> Result<()> {
         let named = self.named();
         let named: Vec<_> = named
@@ -241,72 +269,6 @@ fn layer(config: &ModelConfig, next: &mut impl FnMut() -> Result<Tensor>) -> Res
         down: linear(DownProj, next)?,
         output_norm: optional(config.norm_outputs, next)?,
     })
-}
-
-/// The files' tensors, none of which is strange to the architecture.
-fn open_known(files: &Files, config: &ModelConfig) -> Result<Archive> {
-    let archive = open(files)?;
-    let parameters = config.parameters();
-    let known: std::collections::HashSet<&str> =
-        parameters.iter().map(|p| p.name.as_str()).collect();
-    archive.only(|name| known.contains(name) || name == HEAD)?;
-    Ok(archive)
-}
-
-fn open(files: &Files) -> Result<Archive> {
-    if let Some(path) = files.get(SINGLE) {
-        return Archive::open([(SINGLE, path)]);
-    }
-    if files.get(INDEX).is_some() {
-        return open_shards(files);
-    }
-    let pickles: Vec<&str> = files
-        .names()
-        .into_iter()
-        .filter(|name| is_pickle(name))
-        .collect();
-    match pickles.first() {
-        Some(name) => Err(Error::bad_file(
-            *name,
-            "pickled weights can run code and are refused; convert them to safetensors",
-        )),
-        None => {
-            files.require(SINGLE)?;
-            Archive::open([])
-        }
-    }
-}
-
-fn is_pickle(name: &str) -> bool {
-    [".bin", ".pt", ".pth", ".pkl"]
-        .iter()
-        .any(|end| name.ends_with(end))
-}
-
-#[derive(serde::Deserialize)]
-struct Index {
-    weight_map: std::collections::BTreeMap<String, String>,
-}
-
-/// Shards hold exactly what the index says, each tensor in the shard it is said to be in.
-fn open_shards(files: &Files) -> Result<Archive> {
-    let index: Index = files.json(INDEX)?;
-    let shards: std::collections::BTreeSet<&str> =
-        index.weight_map.values().map(String::as_str).collect();
-    let paths = shards
-        .into_iter()
-        .map(|shard| Ok((shard, files.require(shard)?)))
-        .collect::<Result<Vec<_>>>()?;
-    let archive = Archive::open(paths)?;
-    archive.only(|name| index.weight_map.contains_key(name))?;
-    for (name, shard) in &index.weight_map {
-        if archive.file_of(name) != Some(shard) {
-            return Err(Error::MissingTensor {
-                name: format!("{name}, which {INDEX} places in {shard},"),
-            });
-        }
-    }
-    Ok(archive)
 }
 
 fn draw(config: &ModelConfig, init: Init, parameter: &Parameter) -> Result<Tensor> {

@@ -10,13 +10,17 @@ use crate::domain::job::{ErrorClass, JobResult, Phase};
 use crate::engine::chat::{Chat, GENERATION, SETTINGS, TEMPLATE, TOKENIZER};
 use crate::engine::device::Device;
 use crate::engine::files::Files;
-use crate::engine::model::config::ModelConfig;
+use crate::engine::model::config::{Family, ModelConfig};
 use crate::engine::weights::{Init, Weights};
 use crate::execution::{Commit, Context, RandomSource, RegisterSource, RegisterWork, Report, Stop};
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+
+/// The place of an image in a prompt. The smallest Gemma 3 has no embedding for it, though its tokenizer is that of the
+/// others; a text that spells it is refused.
+const IMAGE: &str = "<image_soft_token>";
 
 /// Files of a folder that belong to the model beside its weights.
 const BESIDE: [&str; 8] = [
@@ -70,8 +74,23 @@ impl Shape {
 fn checked(files: &Files) -> Result<Shape, Stop> {
     let config = ModelConfig::from_json(&files.json(CONFIG)?)?;
     Weights::check(files, &config)?;
-    Chat::load(files)?;
+    check_tokens(&Chat::load(files)?, &config)?;
     Ok(Shape(config))
+}
+
+/// *Errors* the first token that the model has no embedding for.
+fn check_tokens(chat: &Chat, config: &ModelConfig) -> Result<(), Stop> {
+    match chat.tokenizer().first_beyond(config.vocab_size as u64) {
+        Some((id, token)) if !(config.family == Family::Gemma3 && token == IMAGE) => {
+            let message = format!(
+                "tokenizer.json has token {token:?} with id {id}, but vocab_size is {}; \
+                 take the tokenizer that belongs to the model",
+                config.vocab_size
+            );
+            Err(failure(ErrorClass::Data, "vocabulary_too_small", message).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn from_folder(folder: &Path, context: &dyn Context) -> Result<ModelFacts, Stop> {
@@ -121,7 +140,7 @@ fn from_nothing(source: &RandomSource, context: &dyn Context) -> Result<ModelFac
     ] {
         write(&scratch.join(name), name, &content)?;
     }
-    Chat::load(&Files::in_folder(&scratch)?)?;
+    check_tokens(&Chat::load(&Files::in_folder(&scratch)?)?, &config)?;
     context.turn()?;
     let init = Init {
         std: source.std,
@@ -176,7 +195,7 @@ fn scratch(context: &dyn Context) -> Result<Scratch, Stop> {
         .map_err(|error| broken_file("a folder for unfinished files", &error))
 }
 
-fn write(path: &Path, name: &str, content: &Value) -> Result<(), Stop> {
+pub(super) fn write(path: &Path, name: &str, content: &Value) -> Result<(), Stop> {
     let text = serde_json::to_string_pretty(content)
         .map_err(|error| failure(ErrorClass::Internal, "json", format!("{name}: {error}")))?;
     std::fs::write(path, text + "\n").map_err(|error| broken_file(name, &error))
@@ -315,6 +334,16 @@ mod tests {
             std::fs::write(path.join(CONFIG), text).unwrap();
         });
         assert!(wide.contains("gate_proj") && wide.contains("385"), "{wide}");
+        let small = changed(&|path| {
+            let text = std::fs::read_to_string(path.join(TOKENIZER)).unwrap();
+            let mut tokens: Value = serde_json::from_str(&text).unwrap();
+            tokens["model"]["vocab"]["<more>"] = json!(1120);
+            std::fs::write(path.join(TOKENIZER), tokens.to_string()).unwrap();
+        });
+        assert!(
+            small.contains("\"<more>\"") && small.contains("vocab_size is 1120"),
+            "{small}"
+        );
         let nowhere = message(RegisterSource::Path("/nowhere/at/all".into()));
         assert!(
             !nowhere.contains("/nowhere"),

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 use vivarium::engine::device::Device;
 use vivarium::engine::files::Files;
-use vivarium::engine::model::config::ModelConfig;
+use vivarium::engine::model::config::{ModelConfig, text_only};
 use vivarium::engine::tensors;
-use vivarium::engine::weights::Weights;
+use vivarium::engine::weights::{Init, Weights};
 
 use crate::engine_model::{fixture, load};
 
@@ -303,4 +303,193 @@ fn handles_share_storage_and_copies_do_not() {
         assert_ne!(own.data_ptr(), copy.data_ptr(), "{name}");
         assert!(own.equal(copy), "{name}");
     }
+}
+
+/// Shards of the fixture `untied`, and an index that the change has been made to.
+fn sharded(folder: &Path, change: impl FnOnce(&mut serde_json::Map<String, Value>)) -> String {
+    let tensors = named(&load("untied", None));
+    let (left, right) = tensors.split_at(10);
+    let mut map = serde_json::Map::new();
+    for (number, part) in [(1, left), (2, right)] {
+        let file = format!("model-0000{number}-of-00002.safetensors");
+        let owned = part.iter().map(|(n, t)| (n.clone(), t.shallow_clone()));
+        tensors::write(&folder.join(&file), &owned.collect::<Vec<_>>()).unwrap();
+        map.extend(part.iter().map(|(n, _)| (n.clone(), json!(file))));
+    }
+    change(&mut map);
+    let index = folder.join("model.safetensors.index.json");
+    std::fs::write(index, json!({"weight_map": map}).to_string()).unwrap();
+    read(folder, &config("untied")).err().unwrap_or_default()
+}
+
+#[test]
+fn a_shard_that_the_index_leaves_out_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(sharded(folder.path(), |_| ()), "");
+    let error = sharded(folder.path(), |map| {
+        map.retain(|_, file| !file.as_str().unwrap().contains("00002-of"));
+    });
+    assert!(
+        error.starts_with("model.safetensors.index.json")
+            && error.contains("model-00002-of-00002.safetensors"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_index_that_points_out_of_the_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for outside in ["../other.safetensors", "/etc/passwd", "..", "a\\b"] {
+        let error = sharded(folder.path(), |map| {
+            map.insert("model.norm.weight".into(), json!(outside));
+        });
+        let named = error.starts_with("model.safetensors.index.json")
+            && error.contains("not a file of the model's own folder");
+        assert!(named, "{outside}: {error}");
+    }
+}
+
+#[test]
+fn a_shard_cut_short_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    sharded(folder.path(), |_| ());
+    let shard = folder.path().join("model-00002-of-00002.safetensors");
+    let bytes = std::fs::read(&shard).unwrap();
+    std::fs::write(&shard, &bytes[..bytes.len() - 4]).unwrap();
+    let error = read(folder.path(), &config("untied")).err().unwrap();
+    assert!(
+        error.starts_with("model-00002-of-00002.safetensors: not a sound"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_header_that_claims_200_megabytes_is_refused_unread() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    std::fs::write(&path, 200_000_000u64.to_le_bytes()).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(200_000_100).unwrap();
+    let error = read(folder.path(), &config("tied")).err().unwrap();
+    assert!(
+        error.starts_with("model.safetensors: not a sound") && error.contains("header"),
+        "{error}"
+    );
+}
+
+#[test]
+fn loading_tells_the_bytes_done_up_to_all_of_them() {
+    let files = Files::in_folder(&fixture("untied")).unwrap();
+    let config = ModelConfig::from_json(&config("untied")).unwrap();
+    let mut told = Vec::new();
+    let mut hear = |done, total| told.push((done, total));
+    Weights::load_telling(&files, &config, None, Device::Cpu, &mut hear).unwrap();
+    let all = config.parameter_count() * 4;
+    assert_eq!(told.last(), Some(&(all, all)));
+    assert!(told.is_sorted() && told.len() == config.parameters().len());
+}
+
+#[test]
+fn float16_and_bfloat16_files_are_read_as_they_are_or_as_float32() {
+    for kind in [Kind::Half, Kind::BFloat16] {
+        let folder = tempfile::tempdir().unwrap();
+        let narrow = load("untied", None).deep_copy(Some(kind)).unwrap();
+        narrow
+            .save(&folder.path().join("model.safetensors"))
+            .unwrap();
+        let same = read(folder.path(), &config("untied")).unwrap();
+        assert_eq!(same.kind().unwrap(), kind);
+        let files = Files::in_folder(folder.path()).unwrap();
+        let wide = Weights::load(&files, &narrow.config, Some(Kind::Float), Device::Cpu).unwrap();
+        for ((name, narrow), (_, wide)) in narrow.named().iter().zip(wide.named()) {
+            assert!(narrow.to_kind(Kind::Float).equal(wide), "{name}");
+        }
+    }
+}
+
+fn multimodal() -> Value {
+    json!({"architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3", "eos_token_id": [1, 7],
+        "vision_config": {"model_type": "siglip_vision_model"},
+        "text_config": {"model_type": "gemma3_text", "hidden_size": 16, "num_hidden_layers": 2, "intermediate_size": 24,
+            "vocab_size": 40, "sliding_window": 8, "rope_scaling": {"rope_type": "linear", "factor": 8.0}}})
+}
+
+/// The language model of [`multimodal`] and a file that holds it with a vision tower under changed names.
+fn beside_a_tower(folder: &Path, rename: impl Fn(&str) -> String, tower: &[&str]) -> Weights {
+    let config = ModelConfig::from_json(&multimodal()).unwrap();
+    let init = Init {
+        std: 0.1,
+        scale_residual: false,
+        seed: 1,
+    };
+    let weights = Weights::random(&config, init, Device::Cpu).unwrap();
+    let mut all: Named = named(&weights);
+    all.iter_mut().for_each(|(name, _)| *name = rename(name));
+    let extra = |name: &&str| (name.to_string(), Tensor::zeros([3], tch::kind::FLOAT_CPU));
+    all.extend(tower.iter().map(extra));
+    tensors::write(&folder.join("model.safetensors"), &all).unwrap();
+    weights
+}
+
+#[test]
+fn a_multimodal_checkpoint_gives_its_language_model_in_both_spellings() {
+    let published = |name: &str| format!("language_model.{name}");
+    let newer = |name: &str| name.replacen("model.", "model.language_model.", 1);
+    let spellings: [(&dyn Fn(&str) -> String, &str); 2] = [(&published, ""), (&newer, "model.")];
+    for (rename, begin) in spellings {
+        let folder = tempfile::tempdir().unwrap();
+        let tower = [
+            format!("{begin}vision_tower.embeddings.patch_embedding.weight"),
+            format!("{begin}multi_modal_projector.mm_input_projection_weight"),
+        ];
+        let tower: Vec<&str> = tower.iter().map(String::as_str).collect();
+        let whole = beside_a_tower(folder.path(), rename, &tower);
+        let back = read(folder.path(), &multimodal()).unwrap();
+        for ((name, left), (_, right)) in whole.named().iter().zip(back.named()) {
+            assert!(left.equal(right), "{name}");
+        }
+        for strange in ["audio_tower.weight", "vision_towers.weight"] {
+            let strange = format!("{begin}{strange}");
+            let folder = tempfile::tempdir().unwrap();
+            beside_a_tower(folder.path(), rename, &[&strange]);
+            let error = read(folder.path(), &multimodal()).err().unwrap();
+            let named = error.starts_with(&format!("tensor {strange} is unexpected"));
+            assert!(named, "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_language_model_without_a_tower_is_refused_a_tower() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut tensors = named(&load("tied", None));
+    tensors.push((
+        "vision_tower.weight".into(),
+        Tensor::zeros([3], tch::kind::FLOAT_CPU),
+    ));
+    tensors::write(&folder.path().join("model.safetensors"), &tensors).unwrap();
+    let error = read(folder.path(), &config("tied")).err().unwrap();
+    assert!(
+        error.starts_with("tensor vision_tower.weight is unexpected"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_written_of_a_multimodal_model_is_a_language_model_with_a_config_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = beside_a_tower(folder.path(), |name| format!("language_model.{name}"), &[]);
+    weights
+        .save(&folder.path().join("model.safetensors"))
+        .unwrap();
+    let text = text_only(&multimodal()).unwrap();
+    assert_eq!(text["architectures"], json!(["Gemma3ForCausalLM"]));
+    let back = read(folder.path(), &text).unwrap();
+    let expected = ModelConfig {
+        multimodal: false,
+        ..weights.config.clone()
+    };
+    assert_eq!(back.config, expected);
+    assert!(back.embedding.equal(&weights.embedding));
+    assert_eq!(text_only(&config("tied")), None);
 }

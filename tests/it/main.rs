@@ -5,6 +5,7 @@ mod architecture;
 mod bad_input;
 mod edge;
 mod engine_adapter;
+mod engine_families;
 mod engine_model;
 mod engine_weights;
 mod jobs;

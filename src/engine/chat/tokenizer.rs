@@ -112,6 +112,14 @@ impl Tokenizer {
     pub fn is_special(&self, id: u32) -> bool {
         self.specials.contains(&id)
     }
+
+    /// The token with the smallest id that is not below `count`.
+    pub fn first_beyond(&self, count: u64) -> Option<(u32, String)> {
+        let all = self.inner.get_vocab(true).into_iter();
+        all.filter(|(_, id)| u64::from(*id) >= count)
+            .map(|(token, id)| (id, token))
+            .min()
+    }
 }
 
 /// Runs foreign code over foreign data: a panic becomes an error like any other.

@@ -26,6 +26,7 @@ fn take(residents: &Residents, wanted: &Resident, clock: &Cell<f64>) -> Result<L
     let ask = Ask {
         name: &wanted.identity,
         seconds: &seconds,
+        progress: &|_, _| (),
     };
     residents.weights(wanted, &ask, || Ok(files()))
 }
@@ -108,6 +109,7 @@ fn a_model_that_cannot_be_read_leaves_no_line() {
     let ask = Ask {
         name: "a",
         seconds: &|| 0.0,
+        progress: &|_, _| (),
     };
     let lost = residents.weights(&named("a", None), &ask, || {
         let kept = ["config.json", "model.safetensors"];
@@ -141,4 +143,22 @@ fn two_threads_that_want_a_model_at_once_read_it_once() {
     });
     assert_eq!(residents.loaded().len(), 1);
     assert!(pointers.iter().all(|pointer| *pointer == pointers[0]));
+}
+
+#[test]
+fn reading_tells_the_bytes_done_of_all_and_a_second_asker_hears_nothing() {
+    let residents = Residents::default();
+    let told = std::cell::RefCell::new(Vec::new());
+    let ask = Ask {
+        name: "a",
+        seconds: &|| 0.0,
+        progress: &|done, total| told.borrow_mut().push((done, total)),
+    };
+    let read = || residents.weights(&named("a", None), &ask, || Ok(files()));
+    let _first = read().unwrap();
+    let heard = told.borrow().clone();
+    assert!(heard.len() > 3 && heard.is_sorted(), "{heard:?}");
+    assert_eq!(heard.last(), Some(&(size(), size())));
+    let _again = read().unwrap();
+    assert_eq!(told.borrow().len(), heard.len());
 }

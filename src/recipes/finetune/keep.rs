@@ -2,20 +2,25 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::domain::assets::WeightsKind;
 use crate::domain::finetune::Method;
+use crate::engine::files::Files;
+use crate::engine::model::config::text_only;
 use crate::engine::train::Trainer;
 use crate::engine::train::checkpoint::{STATE, find_state};
 use crate::execution::{Commit, Context, FinetuneWork, LocalFile, ResumeState, Stop};
-use crate::recipes::broken_file;
+use crate::recipes::{broken_file, register::write};
 
 /// Steps after which a state is kept at the latest.
 const STATE_STEPS: u64 = 50;
 /// Seconds after which a state is kept at the latest; no number depends on when.
 const STATE_SECONDS: f64 = 60.0;
+const CONFIG: &str = "config.json";
 /// Files of the base that make a full checkpoint a model of its own.
 const OF_THE_BASE: [&str; 5] = [
-    "config.json",
+    CONFIG,
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -102,6 +107,11 @@ impl<'a> Keeper<'a> {
                 files.push(kept(name)?);
             }
             files.extend(self.of_the_base());
+            if let Some(config) = self.own_config()? {
+                write(&scratch.join(CONFIG), CONFIG, &config)?;
+                files.retain(|file| file.entry.name != CONFIG);
+                files.push(kept(CONFIG)?);
+            }
         }
         Ok(Commit::Checkpoint {
             step: trainer.updates(),
@@ -115,6 +125,19 @@ impl<'a> Keeper<'a> {
         match self.work.spec.method {
             Method::Lora(_) => WeightsKind::Lora,
             Method::Full(_) => WeightsKind::Full,
+        }
+    }
+
+    /// config.json of all weights where the base's does not describe them: a vision tower is not trained and not written.
+    fn own_config(&self) -> Result<Option<Value>, Stop> {
+        let config = self.of_the_base().into_iter();
+        let config: Files = config
+            .filter(|file| file.entry.name == CONFIG)
+            .map(|file| (file.entry.name, file.path))
+            .collect();
+        match config.names().is_empty() {
+            true => Ok(None),
+            false => Ok(text_only(&config.json(CONFIG)?)),
         }
     }
 

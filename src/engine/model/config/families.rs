@@ -100,10 +100,11 @@ pub(super) fn read(json: &Value) -> Result<ModelConfig> {
     language_model(family, text, Some(whole))
 }
 
-/// The config.json of the language model alone, for weights that are written without the vision tower.
-pub fn text_only(config: &Value) -> Value {
+/// The config.json of the language model alone, for weights that are written without the vision tower; none where there is
+/// no tower.
+pub fn text_only(config: &Value) -> Option<Value> {
     let Some(Value::Object(text)) = config.get(TEXT) else {
-        return config.clone();
+        return None;
     };
     let mut text = text.clone();
     text.insert(
@@ -121,7 +122,7 @@ pub fn text_only(config: &Value) -> Value {
             text.insert(outer.into(), value.clone());
         }
     }
-    Value::Object(text)
+    Some(Value::Object(text))
 }
 
 fn family(fields: Fields) -> Result<(Family, bool)> {

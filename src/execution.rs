@@ -5,6 +5,7 @@
 
 pub mod converse;
 pub mod devices;
+pub mod fetch;
 pub mod files;
 pub mod inspect;
 
@@ -159,6 +160,23 @@ pub trait Blobs: Send + Sync {
     fn verified(&self, entry: &FileEntry) -> std::io::Result<LocalFile>;
     /// An empty folder for unfinished files, on the store's own file system.
     fn scratch(&self) -> std::io::Result<PathBuf>;
+    /// Makes a file that lies elsewhere findable under its hash, without a copy where the store can do so; it stays where it is.
+    ///
+    /// The hash is computed unless the caller has just done so and `known` is it; `seen` hears of the bytes of every piece
+    /// and may end it with an error.
+    fn refer(
+        &self,
+        name: &str,
+        path: &std::path::Path,
+        known: Option<&str>,
+        seen: &mut dyn FnMut(u64) -> std::io::Result<()>,
+    ) -> std::io::Result<LocalFile> {
+        let _ = known;
+        let copy = self.scratch()?.join("copy");
+        let bytes = std::fs::copy(path, &copy)?;
+        seen(bytes)?;
+        self.keep(name, &copy)
+    }
 }
 
 /// Why a recipe must end now although nothing went wrong.

@@ -26,6 +26,7 @@
 //! | `artifacts` | domain, execution (it implements `execution::Blobs`) | – |
 //! | `storage` | domain | sqlx |
 //! | `engine` | value types of domain | tch, tokenizers, safetensors, minijinja |
+//! | `hub` | domain, execution (it implements `execution::fetch`) | reqwest, beside `client`; no `hf-hub`: its module says why |
 //! | `toyworld` | domain | – |
 //! | `recipes` | domain, artifacts, execution, engine, toyworld | – |
 //! | `worker` | domain, storage, execution | – |
@@ -75,6 +76,8 @@ pub mod domain;
 #[cfg(feature = "server")]
 pub mod engine;
 pub mod execution;
+#[cfg(feature = "server")]
+pub mod hub;
 #[cfg(feature = "server")]
 pub mod recipes;
 #[cfg(feature = "server")]

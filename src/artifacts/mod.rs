@@ -3,22 +3,24 @@
 //! `<data>/blobs/ab/abcd…` holds finished files, `<data>/scratch` unfinished ones; both on one file system, so that a file
 //! appears under its hash whole or not at all: written, synced, renamed, its folder synced. Nothing that a user gives is
 //! ever part of a path. A file that no row names is garbage, never harm.
+//!
+//! Large files that lie elsewhere already (a model's folder, the shared cache of a hub) are not copied: under their hash
+//! stands a link to them. Whether they are still what they were is found by their hash, like for every other file.
 
+mod checked;
 mod upload;
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
 use crate::domain::assets::FileEntry;
 use crate::domain::canonical::hex;
 use crate::execution::{Blobs, LocalFile};
+use checked::{Checked, Marks};
 pub use upload::{Full, Upload, UploadError};
 
 /// The store of one server; share it behind an `Arc`.
@@ -27,8 +29,7 @@ pub struct Store {
     blobs: PathBuf,
     scratch: PathBuf,
     next: AtomicU64,
-    /// Hashes that were found right, with the length and time of change that the file had then.
-    checked: Mutex<HashMap<String, (u64, SystemTime)>>,
+    checked: Checked,
 }
 
 impl Store {
@@ -46,7 +47,7 @@ impl Store {
             blobs,
             scratch,
             next: AtomicU64::new(0),
-            checked: Mutex::default(),
+            checked: Checked::default(),
         })
     }
 
@@ -83,17 +84,15 @@ impl Store {
         Ok(place)
     }
 
-    fn remember(&self, sha256: &str, facts: &fs::Metadata) -> io::Result<()> {
-        let seen = (facts.len(), facts.modified()?);
-        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-        checked.insert(sha256.to_owned(), seen);
-        Ok(())
-    }
-
-    fn is_known(&self, sha256: &str, facts: &fs::Metadata) -> io::Result<bool> {
-        let seen = (facts.len(), facts.modified()?);
-        let checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(checked.get(sha256) == Some(&seen))
+    /// Puts a link to the file `target` under its hash, unless the bytes themselves are there.
+    fn link(&self, target: &Path, sha256: &str) -> io::Result<()> {
+        let place = self.place(sha256)?;
+        if fs::symlink_metadata(&place).is_ok_and(|facts| facts.is_file()) {
+            return Ok(());
+        }
+        let unfinished = self.unfinished();
+        std::os::unix::fs::symlink(target, &unfinished)?;
+        self.adopt(&unfinished, sha256).map(drop)
     }
 }
 
@@ -103,6 +102,8 @@ impl Blobs for Store {
         let (sha256, bytes) = hash(&file)?;
         file.sync_all()?;
         let path = self.adopt(path, &sha256)?;
+        self.checked
+            .remember(&sha256, Marks::from(&file.metadata()?));
         let entry = FileEntry {
             name: name.to_owned(),
             sha256,
@@ -111,7 +112,7 @@ impl Blobs for Store {
         Ok(LocalFile { entry, path })
     }
 
-    /// The hash is computed again whenever the file's length or time of change differ from when it was last found right.
+    /// The hash is computed again whenever anything that the file system tells of the file has changed since it was right.
     fn verified(&self, entry: &FileEntry) -> io::Result<LocalFile> {
         let path = self.place(&entry.sha256)?;
         let file = File::open(&path)?;
@@ -122,12 +123,9 @@ impl Blobs for Store {
                 format!("{} bytes instead of {}", facts.len(), entry.bytes),
             ));
         }
-        if !self.is_known(&entry.sha256, &facts)? {
-            let (found, _) = hash(&file)?;
-            if found != entry.sha256 {
-                return Err(damaged(entry, format!("bytes that hash to {found}")));
-            }
-            self.remember(&entry.sha256, &facts)?;
+        let marks = Marks::from(&facts);
+        if !self.checked.is_known(&entry.sha256, &marks) {
+            self.check(entry, &file, marks)?;
         }
         Ok(LocalFile {
             entry: entry.clone(),
@@ -135,10 +133,56 @@ impl Blobs for Store {
         })
     }
 
+    fn refer(
+        &self,
+        name: &str,
+        path: &Path,
+        known: Option<&str>,
+        seen: &mut dyn FnMut(u64) -> io::Result<()>,
+    ) -> io::Result<LocalFile> {
+        let target = path.canonicalize()?;
+        let file = File::open(&target)?;
+        let marks = Marks::from(&file.metadata()?);
+        let sha256 = match known {
+            Some(sha256) => sha256.to_owned(),
+            None => hash_with(&file, seen)?.0,
+        };
+        let facts = file.metadata()?;
+        if Marks::from(&facts) != marks {
+            let text = format!("{name} was changed while it was read");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        self.link(&target, &sha256)?;
+        self.checked.remember(&sha256, marks);
+        let path = self.place(&sha256)?;
+        let entry = FileEntry {
+            name: name.to_owned(),
+            sha256,
+            bytes: facts.len(),
+        };
+        Ok(LocalFile { entry, path })
+    }
+
     fn scratch(&self) -> io::Result<PathBuf> {
         let folder = self.unfinished();
         fs::create_dir_all(&folder)?;
         Ok(folder)
+    }
+}
+
+impl Store {
+    /// Hashes a file, unless somebody did so while this call waited for its turn.
+    fn check(&self, entry: &FileEntry, file: &File, marks: Marks) -> io::Result<()> {
+        let _turn = self.checked.turn(&entry.sha256);
+        if self.checked.is_known(&entry.sha256, &marks) {
+            return Ok(());
+        }
+        let (found, _) = hash(file)?;
+        if found != entry.sha256 {
+            return Err(damaged(entry, format!("bytes that hash to {found}")));
+        }
+        self.checked.remember(&entry.sha256, marks);
+        Ok(())
     }
 }
 
@@ -150,15 +194,24 @@ fn damaged(entry: &FileEntry, found: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
-fn hash(mut file: &File) -> io::Result<(String, u64)> {
+fn hash(file: &File) -> io::Result<(String, u64)> {
+    hash_with(file, &mut |_| Ok(()))
+}
+
+/// Hash and length; `seen` hears of every piece and may end it.
+fn hash_with(
+    mut file: &File,
+    seen: &mut dyn FnMut(u64) -> io::Result<()>,
+) -> io::Result<(String, u64)> {
     let (mut hasher, mut length) = (Sha256::new(), 0);
-    let mut piece = vec![0; 1 << 17];
+    let mut piece = vec![0; 1 << 20];
     loop {
         match file.read(&mut piece)? {
             0 => return Ok((hex(&hasher.finalize()), length)),
             read => {
                 hasher.update(&piece[..read]);
                 length += read as u64;
+                seen(read as u64)?;
             }
         }
     }
@@ -215,7 +268,7 @@ mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
             fs::write(&kept.path, bytes).unwrap();
             // a new process knows nothing of earlier checks
-            store.checked.lock().unwrap().clear();
+            store.checked.forget_all();
             let error = store.verified(&kept.entry).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "bit {bit}");
         }
@@ -227,7 +280,7 @@ mod tests {
         let kept = kept(&store, b"some weights");
         assert!(store.verified(&kept.entry).is_ok());
         fs::write(&kept.path, b"soma weights").unwrap();
-        let later = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1);
+        let later = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1);
         File::options()
             .write(true)
             .open(&kept.path)
@@ -235,6 +288,84 @@ mod tests {
             .set_modified(later)
             .unwrap();
         assert!(store.verified(&kept.entry).is_err());
+    }
+
+    /// A file elsewhere, and what the store makes of it.
+    fn referred(store: &Store, folder: &Path, bytes: &[u8]) -> (PathBuf, LocalFile) {
+        let path = folder.join("model.safetensors");
+        fs::write(&path, bytes).unwrap();
+        let mut seen = 0;
+        let mut count = |read| {
+            seen += read;
+            Ok(())
+        };
+        let file = store.refer("model.safetensors", &path, None, &mut count);
+        assert_eq!(seen, bytes.len() as u64);
+        (path, file.unwrap())
+    }
+
+    #[test]
+    fn a_file_elsewhere_is_found_by_its_hash_without_a_copy_and_survives_a_restart() {
+        let (folder, store) = store();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let (path, file) = referred(&store, elsewhere.path(), b"some weights");
+        assert_eq!(
+            fs::canonicalize(&file.path).unwrap(),
+            path.canonicalize().unwrap()
+        );
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(store.verified(&file.entry).unwrap(), file);
+        fs::write(&path, b"soma weights").unwrap();
+        let changed = store.verified(&file.entry).unwrap_err();
+        assert_eq!(changed.kind(), io::ErrorKind::InvalidData);
+        fs::remove_file(&path).unwrap();
+        let gone = store.verified(&file.entry).unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn bytes_of_the_stores_own_are_kept_and_a_dead_link_is_replaced_by_them() {
+        let (_folder, store) = store();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let own = kept(&store, b"some weights");
+        let (path, file) = referred(&store, elsewhere.path(), b"some weights");
+        fs::remove_file(path).unwrap();
+        assert_eq!(file.path, own.path);
+        assert!(store.verified(&own.entry).is_ok());
+
+        let (path, file) = referred(&store, elsewhere.path(), b"other weights");
+        fs::remove_file(path).unwrap();
+        assert!(store.verified(&file.entry).is_err());
+        kept(&store, b"other weights");
+        assert!(store.verified(&file.entry).is_ok());
+    }
+
+    #[test]
+    fn a_file_that_was_changed_and_dated_back_is_hashed_again() {
+        let (_folder, store) = store();
+        let kept = kept(&store, b"some weights");
+        assert!(store.verified(&kept.entry).is_ok());
+        let before = fs::metadata(&kept.path).unwrap().modified().unwrap();
+        fs::write(&kept.path, b"soma weights").unwrap();
+        let file = File::options().write(true).open(&kept.path).unwrap();
+        file.set_modified(before).unwrap();
+        assert!(store.verified(&kept.entry).is_err());
+    }
+
+    #[test]
+    fn hashing_ends_when_the_caller_says_so() {
+        let (folder, store) = store();
+        let path = folder.path().join("large");
+        fs::write(&path, vec![0; 3 << 20]).unwrap();
+        let mut pieces = 0;
+        let ended = store.refer("large", &path, None, &mut |_| {
+            pieces += 1;
+            Err(io::Error::other("enough"))
+        });
+        assert_eq!(
+            (ended.unwrap_err().to_string().as_str(), pieces),
+            ("enough", 1)
+        );
     }
 
     #[test]

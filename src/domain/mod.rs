@@ -16,6 +16,7 @@ pub mod ids;
 pub mod invalid;
 pub mod job;
 pub mod metric;
+pub mod model_files;
 pub mod order;
 pub mod page;
 pub mod rates;

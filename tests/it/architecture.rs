@@ -10,6 +10,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("storage", &["domain", "execution"]),
     ("engine", &["domain"]),
     ("execution", &["domain", "artifacts"]),
+    ("hub", &["domain", "artifacts", "execution"]),
     ("toyworld", &["domain"]),
     (
         "recipes",
@@ -43,7 +44,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tower_http", &["api", "app"]),
     ("hyper", &["api", "app"]),
     ("hyper_util", &["api", "app"]),
-    ("reqwest", &["client", "judging"]),
+    ("reqwest", &["client", "hub", "judging"]),
     ("figment", &["config"]),
     ("tracing_subscriber", &["telemetry"]),
     ("clap", &["cli", "main"]),

@@ -8,6 +8,7 @@ mod engine_adapter;
 mod engine_families;
 mod engine_model;
 mod engine_weights;
+mod hub;
 mod jobs;
 mod kill;
 mod parity;

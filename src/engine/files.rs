@@ -9,6 +9,9 @@ use serde::de::DeserializeOwned;
 
 use super::{Error, Result};
 
+/// Folder of chat templates for other uses than plain conversation.
+pub const ADDITIONAL: &str = "additional_chat_templates/";
+
 /// Name inside the model or adapter → where the bytes are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Files {
@@ -16,16 +19,13 @@ pub struct Files {
 }
 
 impl Files {
-    /// The plain files of a folder, not of its subfolders.
+    /// The plain files of a folder; of its subfolders only those of further chat templates.
     pub fn in_folder(folder: &Path) -> Result<Self> {
-        let fail = |source| Error::io(folder.display().to_string(), source);
         let mut paths = BTreeMap::new();
-        for entry in std::fs::read_dir(folder).map_err(fail)? {
-            let path = entry.map_err(fail)?.path();
-            if let (true, Some(name)) = (path.is_file(), path.file_name().and_then(|n| n.to_str()))
-            {
-                paths.insert(name.to_string(), path);
-            }
+        list(folder, "", &mut paths)?;
+        let further = folder.join(ADDITIONAL);
+        if further.is_dir() {
+            list(&further, ADDITIONAL, &mut paths)?;
         }
         Ok(Self { paths })
     }
@@ -55,6 +55,18 @@ impl Files {
         let bytes = std::fs::read(self.require(name)?).map_err(|source| Error::io(name, source))?;
         serde_json::from_slice(&bytes).map_err(|error| Error::bad_file(name, error))
     }
+}
+
+/// The plain files of one folder, under names that begin with `prefix`.
+fn list(folder: &Path, prefix: &str, paths: &mut BTreeMap<String, PathBuf>) -> Result<()> {
+    let fail = |source| Error::io(folder.display().to_string(), source);
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        if let (true, Some(name)) = (path.is_file(), path.file_name().and_then(|n| n.to_str())) {
+            paths.insert(format!("{prefix}{name}"), path);
+        }
+    }
+    Ok(())
 }
 
 impl FromIterator<(String, PathBuf)> for Files {

@@ -9,7 +9,7 @@ use crate::domain::assets::{FileEntry, ModelFacts};
 use crate::domain::job::{ErrorClass, JobResult, Phase};
 use crate::engine::chat::{Chat, GENERATION, SETTINGS, TEMPLATE, TOKENIZER};
 use crate::engine::device::Device;
-use crate::engine::files::Files;
+use crate::engine::files::{ADDITIONAL, Files};
 use crate::engine::model::config::{Family, ModelConfig};
 use crate::engine::weights::{Init, Weights};
 use crate::execution::{Commit, Context, RandomSource, RegisterSource, RegisterWork, Report, Stop};
@@ -115,7 +115,9 @@ fn from_folder(folder: &Path, context: &dyn Context) -> Result<ModelFacts, Stop>
 /// The names of a model's files: its weights, as one file or in shards, and what stands beside them.
 fn wanted(files: &Files) -> Result<Vec<String>, Stop> {
     let beside = BESIDE.into_iter().filter(|name| files.get(name).is_some());
-    let mut names: Vec<String> = beside.map(str::to_string).collect();
+    let further = files.names().into_iter();
+    let further = further.filter(|name| name.starts_with(ADDITIONAL) && name.ends_with(".jinja"));
+    let mut names: Vec<String> = beside.chain(further).map(str::to_string).collect();
     if files.get(WEIGHTS).is_some() {
         names.retain(|name| name != INDEX);
         names.push(WEIGHTS.into());
@@ -201,14 +203,19 @@ pub(super) fn write(path: &Path, name: &str, content: &Value) -> Result<(), Stop
     std::fs::write(path, text + "\n").map_err(|error| broken_file(name, &error))
 }
 
+/// Where a file lies until it is kept; names with a folder in them have none here.
+fn unfinished(name: &str, scratch: &Path) -> std::path::PathBuf {
+    scratch.join(name.replace('/', "--"))
+}
+
 fn copy(files: &Files, name: &str, scratch: &Path) -> Result<(), Stop> {
     let from = files.require(name)?;
-    std::fs::copy(from, scratch.join(name)).map_err(|error| broken_file(name, &error))?;
+    std::fs::copy(from, unfinished(name, scratch)).map_err(|error| broken_file(name, &error))?;
     Ok(())
 }
 
 fn keep(name: &str, scratch: &Path, context: &dyn Context) -> Result<FileEntry, Stop> {
-    let kept = context.blobs().keep(name, &scratch.join(name));
+    let kept = context.blobs().keep(name, &unfinished(name, scratch));
     kept.map(|file| file.entry)
         .map_err(|error| broken_file(name, &error))
 }

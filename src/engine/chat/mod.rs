@@ -2,9 +2,15 @@
 //!
 //! Knows the files of a model's tokenizer; knows neither tensors nor where datasets come from.
 
+mod conversation;
 mod date;
+mod jinja;
+mod json;
 mod mask;
+mod page;
+mod published;
 mod rows;
+mod source;
 mod system;
 mod template;
 #[cfg(test)]
@@ -15,10 +21,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::Value;
 
+pub use self::conversation::Conversation;
 pub use self::date::Date;
 pub use self::mask::{Marked, Masked, Parts};
+use self::published::Published;
 pub use self::rows::{Asked as RowsAsked, Prepared, Rows};
-pub use self::template::Conversation;
 use self::template::{Asked, Template};
 pub use self::tokenizer::{Encoded, SETTINGS, TOKENIZER, Tokenizer};
 use super::files::Files;
@@ -26,6 +33,8 @@ use crate::domain::finetune::ChatSpec;
 
 /// File of the template in newer layouts.
 pub const TEMPLATE: &str = "chat_template.jinja";
+/// File of special tokens in older layouts.
+pub const SPECIALS: &str = "special_tokens_map.json";
 /// File of the sampling defaults.
 pub const GENERATION: &str = "generation_config.json";
 
@@ -122,23 +131,27 @@ pub struct Chat {
 impl Chat {
     /// Reads tokenizer and template from a model's files.
     ///
-    /// `chat_template.jinja` wins over tokenizer_config.json's `chat_template`, a string or a list of named ones of which
-    /// `default` is taken.
+    /// *Errors* name the file; what is merely odd in it is told by [`Self::warnings`].
     pub fn load(files: &Files) -> Result<Self, ChatError> {
-        let settings = tokenizer::optional_json(files, SETTINGS)?;
-        let config = tokenizer::optional_json(files, "config.json")?;
-        let generation = tokenizer::optional_json(files, GENERATION)?;
-        let tokenizer = Tokenizer::load(files, &settings)?;
-        let specials = tokenizer::special_names(&settings);
-        let template = match template_source(files, &settings)? {
+        let published = Published::read(files)?;
+        let mut warnings = Vec::new();
+        let vocabulary = published.number("vocab_size");
+        let tokenizer = Tokenizer::load(files, published.settings())?;
+        let beyond = vocabulary.and_then(|size| tokenizer.first_beyond(size));
+        warnings.extend(beyond.map(|(id, token)| {
+            let token = token.escape_debug();
+            format!("{TOKENIZER}: the model has no row for token {id} \"{token}\"; text that holds it is refused")
+        }));
+        let specials = published.special_names();
+        let template = match published.template(files)? {
             Some(source) => Some(Template::compile(&source, &specials)?),
             None => None,
         };
         Ok(Self {
-            ends: tokenizer::end_tokens(&tokenizer, &generation, &config, &settings),
-            vocabulary: of_text(&config, "vocab_size"),
-            context: of_text(&config, "max_position_embeddings"),
-            warnings: Vec::new(),
+            ends: published.ends(&tokenizer, &mut warnings),
+            context: published.number("max_position_embeddings"),
+            vocabulary,
+            warnings,
             tokenizer,
             template,
             specials,
@@ -296,12 +309,6 @@ fn with_system(conversation: &Conversation, text: &str) -> Conversation {
     }
 }
 
-/// A number of config.json, which composite models keep under `text_config`.
-fn of_text(config: &serde_json::Value, field: &str) -> Option<u64> {
-    let own = config["text_config"][field].as_u64();
-    own.or_else(|| config[field].as_u64())
-}
-
 fn turn(role: &str, text: &str) -> Value {
     minijinja::context! { role => role, content => text }
 }
@@ -320,25 +327,6 @@ fn date(spec: &ChatSpec) -> Result<Option<Date>, ChatError> {
         })
     };
     spec.date.as_ref().map(read).transpose()
-}
-
-fn template_source(
-    files: &Files,
-    settings: &serde_json::Value,
-) -> Result<Option<String>, ChatError> {
-    if let Some(path) = files.get(TEMPLATE) {
-        let bytes = tokenizer::read_capped(TEMPLATE, path)?;
-        let text = String::from_utf8(bytes);
-        return text
-            .map(Some)
-            .map_err(|error| ChatError::file(TEMPLATE, error.to_string()));
-    }
-    let given = &settings["chat_template"];
-    let named = given.as_array().and_then(|list| {
-        let default = list.iter().find(|entry| entry["name"] == "default");
-        default.and_then(|entry| entry["template"].as_str())
-    });
-    Ok(given.as_str().or(named).map(str::to_string))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! The file is a stranger's: whatever is in it, loading ends with an error that names it and never with the process.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -16,15 +16,6 @@ pub const TOKENIZER: &str = "tokenizer.json";
 /// File of the special tokens' names and, often, of the chat template.
 pub const SETTINGS: &str = "tokenizer_config.json";
 const MOST_BYTES: u64 = 64 << 20;
-const NAMES: [&str; 7] = [
-    "bos_token",
-    "eos_token",
-    "unk_token",
-    "sep_token",
-    "pad_token",
-    "cls_token",
-    "mask_token",
-];
 
 /// Text to token ids and back.
 pub struct Tokenizer {
@@ -154,42 +145,6 @@ pub(super) fn optional_json(files: &Files, name: &str) -> Result<Value, ChatErro
     };
     let bytes = read_capped(name, path)?;
     serde_json::from_slice(&bytes).map_err(|error| ChatError::file(name, error.to_string()))
-}
-
-/// A token's text, which settings give as a string or as an object with `content`.
-fn token_text(value: &Value) -> Option<&str> {
-    value.as_str().or_else(|| value["content"].as_str())
-}
-
-/// Special tokens by the names that templates know them by.
-pub fn special_names(settings: &Value) -> BTreeMap<String, String> {
-    let named = NAMES.iter().filter_map(|name| {
-        let text = token_text(&settings[*name])?;
-        Some((name.to_string(), text.to_string()))
-    });
-    named.collect()
-}
-
-/// The tokens that end an answer: those of generation_config.json, else of config.json, and the tokenizer's own.
-pub fn end_tokens(
-    tokenizer: &Tokenizer,
-    generation: &Value,
-    config: &Value,
-    settings: &Value,
-) -> BTreeSet<u32> {
-    let listed = [&generation["eos_token_id"], &config["eos_token_id"]];
-    let first = listed.into_iter().find(|value| !value.is_null());
-    let mut ids: BTreeSet<u32> = first.map(ids_of).unwrap_or_default();
-    ids.extend(token_text(&settings["eos_token"]).and_then(|text| tokenizer.id(text)));
-    ids
-}
-
-fn ids_of(value: &Value) -> BTreeSet<u32> {
-    let one = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-    match value {
-        Value::Array(list) => list.iter().filter_map(one).collect(),
-        single => one(single).into_iter().collect(),
-    }
 }
 
 /// *Source* transformers' `clean_up_tokenization`.

@@ -28,8 +28,8 @@ TOKENS = {
     "mistral": dict(bos_token="<s>", eos_token="</s>", unk_token="<unk>"),
 }
 FAMILY = re.compile(r"(qwen|qwq|llama|gemma|mistral|ministral|mixtral|zephyr|chatml)", re.I)
-# Other generations, other modalities and what merely has the name in it.
-OTHERS = re.compile(r"(gemma[-_]?3n|gemma[-_]?4|llama[-_]?4|qwen[-_]?3[._][5-9]|vl|vision|llama-cpp|diffusion|ollama|pixtral|bielik)", re.I)
+# Other generations, other modalities, what merely has the name in it, and two fine-tunes that render nothing without tools.
+OTHERS = re.compile(r"(hermes|firefunction|gemma[-_]?3n|gemma[-_]?4|llama[-_]?4|qwen[-_]?3[._][5-9]|vl|vision|llama-cpp|diffusion|ollama|pixtral|bielik)", re.I)
 
 
 def family(name):
@@ -56,7 +56,9 @@ def fetch(folder):
 
 def members(path):
     """(name, text) of what an archive holds that could be or hold a template."""
-    wanted = lambda name: name.endswith((".jinja", ".jinja2")) or name.endswith("unsloth/chat_templates.py")
+    def wanted(name):
+        return name.endswith((".jinja", ".jinja2", "unsloth/chat_templates.py"))
+
     if path.suffix == ".whl":
         with zipfile.ZipFile(path) as archive:
             for name in filter(wanted, archive.namelist()):
@@ -110,14 +112,14 @@ def render(source, tokens, conversation, asked):
         return None
 
 
-def cases(title, source):
-    tokens = TOKENS[family(title.split(": ")[1])]
+def cases(titles, source):
+    tokens = TOKENS[family(titles[0].split(": ")[1])]
     made = []
     for conversation in CONVERSATIONS:
         for asked in flags(source):
             text = render(source, tokens, conversation, asked)
             made.append(dict(conversation, **asked, text=text))
-    return dict(name=title, source=source, tokens=tokens, cases=made)
+    return dict(name=" = ".join(titles), source=source, tokens=tokens, cases=made)
 
 
 def main(folder):
@@ -125,12 +127,9 @@ def main(folder):
     found = {}
     for package, path in fetch(folder / "packages"):
         for title, source in templates(package, path):
-            found.setdefault(source, title)
-    made = [cases(title, source) for source, title in found.items()]
+            found.setdefault(source, []).append(title)
+    made = [cases(titles, source) for source, titles in found.items()]
     made.sort(key=lambda one: one["name"])
-    for one in made:
-        rendered = {case["name"] for case in one["cases"] if case["text"] is not None}
-        one["conversations"] = len(rendered)
     (folder / "cases.json").write_text(json.dumps(dict(date=DATE.date().isoformat(), templates=made)))
     print(f"{len(made)} templates, {sum(len(one['cases']) for one in made)} renderings")
 

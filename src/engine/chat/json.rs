@@ -101,6 +101,19 @@ fn escaped(text: &str) -> String {
     out
 }
 
+/// As Python's `repr`: the fewest digits that tell the number, with an exponent of two digits below 1e-4 and from 1e16 on.
+fn float(value: f64) -> String {
+    let short = format!("{value:e}");
+    let (digits, exponent) = short.split_once('e').unwrap_or((&short, "0"));
+    match exponent.parse::<i32>() {
+        Ok(exponent) if !(-4..16).contains(&exponent) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.abs())
+        }
+        _ => format!("{value:?}"),
+    }
+}
+
 /// Python's layout.
 struct Style {
     indent: Option<usize>,
@@ -179,5 +192,9 @@ impl serde_json::ser::Formatter for Style {
     fn end_object_value<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
         self.filled = true;
         Ok(())
+    }
+
+    fn write_f64<W: ?Sized + Write>(&mut self, out: &mut W, value: f64) -> io::Result<()> {
+        out.write_all(float(value).as_bytes())
     }
 }

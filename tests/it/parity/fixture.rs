@@ -20,7 +20,7 @@ use vivarium::engine::weights::Weights;
 /// Positions that every fixture has and that its texts need.
 pub const POSITIONS: i64 = 128;
 /// Families whose folders are checked.
-pub const FAMILIES: [&str; 11] = [
+pub const FAMILIES: [&str; 12] = [
     "qwen2_tied",
     "qwen2_untied",
     "qwen3_tied",
@@ -32,6 +32,7 @@ pub const FAMILIES: [&str; 11] = [
     "gemma2",
     "gemma3",
     "gemma3_linear",
+    "gemma3_multimodal",
 ];
 
 pub struct Fixture {

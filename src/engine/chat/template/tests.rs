@@ -15,6 +15,15 @@ fn render(source: &str, json: &str, asked: Asked) -> Result<String, ChatError> {
 }
 
 #[test]
+fn numbers_in_json_have_python_s_exponents() {
+    // Source: json.dumps of Python 3.11.
+    let messages = "[[0.0001,1.2e-5,123456789012345.6,1e15,1e16,-2.5e-7,1e22,0.5,1.0,5e-324,7]]";
+    let text = render("{{ messages[0]|tojson }}", messages, Asked::default());
+    let python = "[0.0001, 1.2e-05, 123456789012345.6, 1000000000000000.0, 1e+16, -2.5e-07, 1e+22, 0.5, 1.0, 5e-324, 7]";
+    assert_eq!(text.unwrap(), python);
+}
+
+#[test]
 fn json_is_printed_as_python_prints_it() {
     // Source: json.dumps of Python 3.11 with ensure_ascii=False, with ensure_ascii=True, with indent=2, and as named.
     let messages = r#"[{"b":1,"a":["é<&>","x'y"],"c":{}}]"#;

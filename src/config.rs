@@ -30,6 +30,8 @@ pub struct Config {
     pub worker: Worker,
     /// Bounds of what users may ask.
     pub limits: Limits,
+    /// Chats and completions.
+    pub inference: Inference,
     /// Base models.
     pub models: Models,
     /// The log.
@@ -185,6 +187,27 @@ pub struct Limits {
     pub attempts: u32,
 }
 
+/// Chats and completions.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inference {
+    /// For one request, streams included.
+    #[serde(rename = "request_seconds", deserialize_with = "seconds")]
+    pub request: Duration,
+    /// Largest `n`.
+    pub answers: u32,
+    /// Largest `max_tokens`.
+    pub new_tokens: u32,
+    /// Largest product of prompts, `n` and `max_tokens`.
+    pub drawn_tokens: u64,
+    /// Most prompts of a request.
+    pub prompts: u32,
+    /// Most tokens of a request's prompts together.
+    pub prompt_tokens: u64,
+    /// Most stop texts.
+    pub stop_texts: u32,
+}
+
 /// Base models.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -254,7 +277,8 @@ impl Config {
     fn too_small(&self) -> Vec<(&'static str, String)> {
         let (server, database, worker, limits) =
             (&self.server, &self.database, &self.worker, &self.limits);
-        let least: [(&str, u64, u64); 11] = [
+        let inference = &self.inference;
+        let least: [(&str, u64, u64); 16] = [
             ("server.json_bytes", server.json_bytes, 1024),
             ("server.connections", server.connections as u64, 1),
             (
@@ -278,6 +302,11 @@ impl Config {
             ("limits.upload_bytes", limits.upload_bytes, 1024),
             ("limits.page_items", limits.page_items.into(), 1),
             ("limits.attempts", limits.attempts.into(), 1),
+            ("inference.answers", inference.answers.into(), 1),
+            ("inference.new_tokens", inference.new_tokens.into(), 1),
+            ("inference.drawn_tokens", inference.drawn_tokens, 1),
+            ("inference.prompts", inference.prompts.into(), 1),
+            ("inference.prompt_tokens", inference.prompt_tokens, 1),
         ];
         let short = least.into_iter().filter(|(_, value, least)| value < least);
         short

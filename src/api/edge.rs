@@ -18,7 +18,7 @@ use super::ApiState;
 use super::error::{self, PROBLEM_JSON, Problem};
 use super::extract::content_length;
 use super::rules::{Rule, Rules};
-use super::{prefer, query};
+use super::{openai, prefer, query};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -145,12 +145,20 @@ fn as_problem(response: Response, asked: &Asked<'_>) -> Response {
         if let Some(cause) = problem.cause() {
             tracing::error!(code = problem.code(), cause, "request failed");
         }
-        return problem.respond(asked.path, asked.id);
+        return respond(problem, asked);
     }
     if is_problem(&response) {
         return response;
     }
-    translate(&response, asked).respond(asked.path, asked.id)
+    respond(translate(&response, asked), asked)
+}
+
+/// In the form that the path's clients read.
+fn respond(problem: Problem, asked: &Asked<'_>) -> Response {
+    match openai::is_here(asked.path) {
+        true => openai::refusal::respond(problem, asked.id),
+        false => problem.respond(asked.path, asked.id),
+    }
 }
 
 fn is_problem(response: &Response) -> bool {
@@ -249,6 +257,9 @@ fn undocumented(rule: &Rule, request: &Request) -> Option<Problem> {
 /// Time until the head of the answer. Bodies of answers, event streams above all, are not under it.
 fn deadline(edge: &Edge, rule: Option<&Rule>, request: &Request) -> Duration {
     let settings = &edge.state.settings;
+    if openai::is_here(request.uri().path()) {
+        return settings.inference.request;
+    }
     if !rule.is_some_and(|rule| rule.upload) {
         return settings.request + prefer::wait(request.headers());
     }

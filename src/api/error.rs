@@ -137,6 +137,21 @@ impl Problem {
         self.kind.code
     }
 
+    /// What happened, in the client's words.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// What is wrong at which place.
+    pub(super) fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+
+    /// Headers that the answer has besides those of every failure.
+    pub(super) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.headers
+    }
+
     /// What happened, for the log only.
     pub(super) fn cause(&self) -> Option<&str> {
         self.cause.as_deref()

@@ -21,6 +21,7 @@ mod json_text;
 mod meta;
 mod metrics;
 pub mod model_files;
+pub mod openai;
 pub mod openapi;
 mod paging;
 mod prefer;
@@ -40,6 +41,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::artifacts;
 use crate::domain::time::Clock;
+use crate::execution::converse::Converse;
 use crate::execution::devices::Devices;
 use crate::execution::inspect::{Inspect, NoEngine};
 use crate::storage::Storage;
@@ -63,6 +65,8 @@ pub struct Settings {
     pub body_stall: Duration,
     /// Folders that a base model's path may lie under.
     pub model_roots: Vec<std::path::PathBuf>,
+    /// Bounds of inference.
+    pub inference: openai::Settings,
 }
 
 impl Default for Settings {
@@ -76,6 +80,7 @@ impl Default for Settings {
             request: Duration::from_secs(30),
             body_stall: Duration::from_secs(10),
             model_roots: Vec::new(),
+            inference: openai::Settings::default(),
         }
     }
 }
@@ -99,6 +104,8 @@ pub struct ApiState {
     pub closing: CancellationToken,
     /// Tokenizers and chat templates.
     pub inspect: Arc<dyn Inspect>,
+    /// Who answers chats and completions; nobody where this process runs no models.
+    pub converse: Option<Arc<dyn Converse>>,
     in_flight: Arc<Semaphore>,
     watchers: Arc<Semaphore>,
     inspections: Arc<Semaphore>,
@@ -123,6 +130,7 @@ impl ApiState {
             readiness: Readiness::default(),
             closing: CancellationToken::new(),
             inspect: Arc::new(NoEngine),
+            converse: None,
             inspections: Arc::new(Semaphore::new(model_files::MOST_INSPECTIONS)),
         }
     }
@@ -130,6 +138,12 @@ impl ApiState {
     /// The same state with somebody who answers questions about tokens.
     pub fn with_inspector(mut self, inspect: Arc<dyn Inspect>) -> Self {
         self.inspect = inspect;
+        self
+    }
+
+    /// The same state with somebody who answers chats and completions.
+    pub fn with_converse(mut self, converse: Arc<dyn Converse>) -> Self {
+        self.converse = Some(converse);
         self
     }
 }
@@ -167,6 +181,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .merge(evaluations::routes())
         .merge(jobs::routes())
         .merge(events::routes())
+        .merge(openai::routes())
 }
 
 /// The whole API as a service.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::LAST_ANSWERS;
 use super::connections::{Connections, Place};
-use super::stalls::{Stalls, Watched};
+use super::stalls::{AtWork, Stalls, Watched};
 use crate::config;
 
 /// HTTP/2: streams of one connection and bytes of a head.
@@ -106,8 +107,17 @@ impl Door {
     ) {
         let _ = stream.set_nodelay(true);
         let builder = self.builder.clone();
-        let io = TokioIo::new(Watched::new(stream, self.stalls));
-        let service = TowerToHyperService::new(self.routes.clone());
+        let at_work = AtWork::default();
+        let io = TokioIo::new(Watched::new(stream, self.stalls, at_work.clone()));
+        let routes = TowerToHyperService::new(self.routes.clone());
+        let service = service_fn(move |request| {
+            let busy = at_work.begin();
+            let answer = routes.call(request);
+            async move {
+                let _busy = busy;
+                answer.await
+            }
+        });
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             let _place = place;

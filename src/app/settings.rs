@@ -1,7 +1,8 @@
 //! From the configuration to what each part takes. The parts know no configuration.
 
 use crate::api;
-use crate::config::Config;
+use crate::config::{Config, Inference};
+use crate::domain::openai::Bounds;
 use crate::storage;
 
 /// Bounds of the API.
@@ -15,6 +16,21 @@ pub fn api_settings(config: &Config) -> api::Settings {
         request: config.server.request,
         body_stall: config.server.body_stall,
         model_roots: config.models.roots.clone(),
+        inference: inference(&config.inference),
+    }
+}
+
+fn inference(config: &Inference) -> api::openai::Settings {
+    api::openai::Settings {
+        bounds: Bounds {
+            answers: config.answers,
+            new_tokens: config.new_tokens,
+            drawn_tokens: config.drawn_tokens,
+            prompts: config.prompts,
+            prompt_tokens: config.prompt_tokens,
+            stop_texts: config.stop_texts,
+        },
+        request: config.request,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,27 +20,55 @@ const PREFACE_BYTES: usize = 24;
 pub(super) struct Stalls {
     /// Until the first [`PREFACE_BYTES`] are there.
     pub(super) opening: Duration,
-    /// Without a byte in either direction.
+    /// Without a byte in either direction while no request is at work; those have limits of their own.
     pub(super) idle: Duration,
     /// While an answer cannot be written on.
     pub(super) unread: Duration,
+}
+
+/// Requests of one connection that are at work; an answer may be longer in the making than a client may be silent.
+#[derive(Debug, Clone, Default)]
+pub(super) struct AtWork(Arc<AtomicUsize>);
+
+impl AtWork {
+    /// One more, until the returned value is dropped.
+    pub(super) fn begin(&self) -> Busy {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Busy(self.clone())
+    }
+
+    fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// A request at work.
+#[derive(Debug)]
+pub(super) struct Busy(AtWork);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A stream with the limits.
 pub(super) struct Watched {
     stream: TcpStream,
     limits: Stalls,
+    at_work: AtWork,
     received: usize,
     silence: Pin<Box<Sleep>>,
     stuck: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watched {
-    pub(super) fn new(stream: TcpStream, limits: Stalls) -> Self {
+    pub(super) fn new(stream: TcpStream, limits: Stalls, at_work: AtWork) -> Self {
         let silence = Box::pin(sleep(limits.opening));
         Self {
             stream,
             limits,
+            at_work,
             received: 0,
             silence,
             stuck: None,
@@ -59,6 +89,17 @@ impl Watched {
                 .as_mut()
                 .reset(Instant::now() + self.limits.idle);
         }
+    }
+
+    /// Silence counts from the last byte, and from the last look at which a request was at work.
+    fn wait_for_bytes(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.silence.as_mut().poll(cx).is_ready() {
+            if !self.at_work.any() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.moved();
+        }
+        Poll::Pending
     }
 
     /// The limit counts from the first write that had to wait, however long the answer was in the making.
@@ -97,11 +138,7 @@ impl AsyncRead for Watched {
             Poll::Ready(Ok(())) => self.received(buffer.filled().len() - before),
             Poll::Ready(Err(_)) => {}
             Poll::Pending => {
-                return self
-                    .silence
-                    .as_mut()
-                    .poll(cx)
-                    .map(|()| Err(io::ErrorKind::TimedOut.into()));
+                return self.wait_for_bytes(cx);
             }
         }
         read

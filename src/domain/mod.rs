@@ -17,6 +17,7 @@ pub mod invalid;
 pub mod job;
 pub mod metric;
 pub mod model_files;
+pub mod openai;
 pub mod order;
 pub mod page;
 pub mod rates;

@@ -9,6 +9,7 @@ pub mod hints;
 pub mod inputs;
 pub mod jobs;
 pub mod metrics;
+pub mod models;
 pub mod postgres;
 pub mod queue;
 pub mod registry;

@@ -11,6 +11,7 @@ mod engine_weights;
 mod hub;
 mod jobs;
 mod kill;
+mod openai;
 mod parity;
 mod queries;
 mod queue;

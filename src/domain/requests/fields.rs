@@ -36,6 +36,11 @@ impl Fields {
         format!("{}/{}", self.pointer, escape(key))
     }
 
+    /// Whether there is a field that was not read yet.
+    pub fn has(&self, key: &str) -> bool {
+        self.object.contains_key(key)
+    }
+
     fn take(&mut self, key: &'static str) -> Option<Value> {
         self.known.push(key);
         self.object.remove(key)

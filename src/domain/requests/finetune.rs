@@ -176,7 +176,12 @@ fn check_module(method: &mut Check<'_>, key: &str, name: &str) {
 
 /// Checks how conversations become text; evaluations have the same settings.
 pub fn check_chat(findings: &mut Findings, chat: &ChatSpec) {
-    let mut place = Check::below(findings, "/chat");
+    check_chat_at(findings, "/chat", chat);
+}
+
+/// The same with the pointer of the values.
+pub fn check_chat_at(findings: &mut Findings, pointer: &str, chat: &ChatSpec) {
+    let mut place = Check::below(findings, pointer);
     let named = matches!(chat.system.as_str(), "template_default" | "none");
     if !named && !chat.system.starts_with("text:") {
         let found = format!("\"{}\"", chat.system.escape_debug());

@@ -3,11 +3,11 @@
 //! Knows the words of requests and the bounds of their values. Whether the things a spec names exist is asked later, with
 //! [`fit`], by somebody who can look.
 
-mod bounds;
+pub(in crate::domain) mod bounds;
 mod envelope;
 mod evaluate;
-mod fields;
-mod finetune;
+pub(in crate::domain) mod fields;
+pub(in crate::domain) mod finetune;
 pub mod fit;
 pub mod identity;
 

@@ -11,6 +11,7 @@ pub mod inspect;
 
 use std::path::PathBuf;
 
+use crate::domain::adapter::Provenance;
 use crate::domain::assets::{FileEntry, ModelFacts, WeightsKind};
 use crate::domain::evaluation::{Completion, EvaluateSpec, Question, Target};
 use crate::domain::finetune::FinetuneSpec;
@@ -106,6 +107,10 @@ pub struct FinetuneWork {
     pub base: ModelFiles,
     /// One entry for each of `spec.datasets`, in their order.
     pub datasets: Vec<DatasetFile>,
+    /// The files of `method.init_adapter`.
+    pub start: Option<ModelFiles>,
+    /// What the kept files say of their origin.
+    pub provenance: Provenance,
 }
 
 /// A dataset's bytes.

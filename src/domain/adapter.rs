@@ -13,6 +13,46 @@ pub const CONFIG: &str = "adapter_config.json";
 /// File of the tensors.
 pub const MODEL: &str = "adapter_model.safetensors";
 
+/// Card of a checkpoint's files, for people.
+pub const CARD: &str = "README.md";
+/// Where a checkpoint's files come from, for programs.
+pub const MANIFEST: &str = "run_manifest.json";
+
+/// What a fine-tune's files say of their origin beside what their spec says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// Of all that changes the run's numbers.
+    pub numerics_hash: String,
+    /// The base on the hub, where it comes from there.
+    pub published: Option<Published>,
+}
+
+/// A model on the hub.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Published {
+    /// Such as `org/name`.
+    pub hub: String,
+    /// The commit that was read, where it is known.
+    pub commit: Option<String>,
+}
+
+impl Published {
+    /// What the stored source of a base model says of the hub.
+    pub fn of_source(source: &serde_json::Value) -> Option<Self> {
+        let text = |key: &str| source.get(key).and_then(serde_json::Value::as_str);
+        let is_commit =
+            |text: &&str| text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let commit = ["commit", "revision"]
+            .into_iter()
+            .filter_map(text)
+            .find(is_commit);
+        Some(Self {
+            hub: text("hub")?.to_string(),
+            commit: commit.map(str::to_string),
+        })
+    }
+}
+
 /// What a check of an adapter against its base found out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AdapterFacts {

@@ -81,6 +81,18 @@ impl Address {
     }
 }
 
+impl FromStr for Trained {
+    type Err = NotAnAddress;
+
+    /// What stands behind the `@` of an address, without its scale.
+    fn from_str(text: &str) -> Result<Self, NotAnAddress> {
+        read_trained(text).map_err(|detail| NotAnAddress {
+            text: text.chars().take(200).collect(),
+            detail,
+        })
+    }
+}
+
 impl fmt::Display for Address {
     /// The scale stands only where it is not 1.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -128,7 +128,7 @@ pub struct LoraMethod {
     /// Alphas by module name, PEFT's meaning.
     #[serde(default)]
     pub alpha_pattern: BTreeMap<String, f64>,
-    /// A checkpoint to start from.
+    /// What to start from: an adapter by id or name, or a checkpoint as `job_…:step400`.
     #[serde(default)]
     pub init_adapter: Option<String>,
 }

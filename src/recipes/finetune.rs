@@ -3,6 +3,7 @@
 //! A state is what the last whole step left; a step that is interrupted is forgotten, so that resuming gives the numbers
 //! of no interruption.
 
+mod card;
 mod data;
 mod keep;
 
@@ -15,6 +16,7 @@ use crate::domain::metric::StepPoint;
 use crate::domain::order::{Order, Plan};
 use crate::engine::adapter::Adapter;
 use crate::engine::device::{Device, set_threads};
+use crate::engine::model::config::ModelConfig;
 use crate::engine::residents::{Lent, Residents};
 use crate::engine::train::batch::{Example, size_of};
 use crate::engine::train::schedule::share;
@@ -56,14 +58,12 @@ fn check(spec: &FinetuneSpec) -> Result<(), Stop> {
         Method::Full(_) => None,
     };
     let dropout = lora.is_some_and(|lora| lora.dropout > 0.0);
-    let start = lora.is_some_and(|lora| lora.init_adapter.is_some());
     let half = lora.is_none() && spec.dtype == Some(Dtype::Bfloat16);
     for (asked, text) in [
         (
             dropout,
             "method.dropout above 0 is not supported; set it to 0",
         ),
-        (start, "method.init_adapter is not supported; leave it out"),
         (
             half,
             "full training computes in float32; leave dtype out or set it to float32",
@@ -102,7 +102,7 @@ fn trainer(
     };
     Ok(match &spec.method {
         Method::Lora(method) => {
-            let adapter = untrained(&base.config, method, spec.seed, device)?;
+            let adapter = beginning(work, context, &base.config, method, device)?;
             let trainer = Trainer::lora(&base, &adapter, &spec.optimizer, setup)?;
             (trainer, Some(base))
         }
@@ -111,13 +111,19 @@ fn trainer(
     })
 }
 
-fn untrained(
-    config: &crate::engine::model::config::ModelConfig,
+/// What training begins with: the pairs of another adapter, or fresh ones.
+fn beginning(
+    work: &FinetuneWork,
+    context: &dyn Context,
+    config: &ModelConfig,
     method: &LoraMethod,
-    seed: u64,
     device: Device,
 ) -> Result<Adapter, Stop> {
-    Ok(Adapter::init(config, method, seed, device)?)
+    let Some(start) = &work.start else {
+        return Ok(Adapter::init(config, method, work.spec.seed, device)?);
+    };
+    let trained = Adapter::load(&verified(start, context)?, config, device)?;
+    Ok(Adapter::begin(config, method, trained)?)
 }
 
 /// A second pass beside the first uses a CPU far better than a second thread inside it.

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{broken_file, failure, verified};
+use crate::domain::adapter::{CARD, MANIFEST};
 use crate::domain::assets::{FileEntry, ModelFacts};
 use crate::domain::job::{ErrorClass, JobResult, Phase};
 use crate::engine::chat::{Chat, GENERATION, SETTINGS, TEMPLATE, TOKENIZER};
@@ -42,8 +43,10 @@ pub(super) fn run(work: &RegisterWork, context: &dyn Context) -> Result<JobResul
         RegisterSource::Random(source) => from_nothing(source, context)?,
         RegisterSource::Checkpoint(model) => {
             let facts = checked(&verified(model, context)?)?;
+            // the card and the manifest are about the run that made the model
+            let of_the_model = |name: &str| name != CARD && name != MANIFEST;
             let files = model.files.iter().map(|file| file.entry.clone());
-            facts.with(files.collect())
+            facts.with(files.filter(|entry| of_the_model(&entry.name)).collect())
         }
     };
     context.commit(Commit::Model(facts))?;

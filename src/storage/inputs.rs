@@ -4,6 +4,7 @@ use sqlx::types::Json;
 
 use super::queue::{Lease, id_of, word};
 use super::{Error, Result, Storage, bounded};
+use crate::domain::adapter::{Provenance, Published};
 use crate::domain::assets::{BaseModelState, DatasetFormat, FileEntry, WeightsKind};
 use crate::domain::evaluation::{Question, Target};
 use crate::domain::ids::{AdapterId, BaseModelId, EvaluationId, JobId};
@@ -125,6 +126,22 @@ from jobs where id = $1 and kind = 'finetune'"#,
         })
     })
     .transpose()
+}
+
+/// What the files of a fine-tune say of their origin.
+pub async fn provenance(storage: &Storage, job: &JobId, base: &BaseModelId) -> Result<Provenance> {
+    let query = sqlx::query!(
+        "-- inputs::provenance
+select jobs.numerics_hash, base_models.source from jobs, base_models where jobs.id = $1 and base_models.id = $2",
+        job.as_str(),
+        base.as_str(),
+    );
+    let row = bounded(query.fetch_optional(&storage.pool)).await?;
+    let row = row.ok_or_else(|| Error::not_found("job", job))?;
+    Ok(Provenance {
+        numerics_hash: row.numerics_hash,
+        published: Published::of_source(&row.source),
+    })
 }
 
 /// An adapter that was handed in.

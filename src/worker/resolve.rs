@@ -60,7 +60,10 @@ impl Look<'_> {
         for used in &spec.datasets {
             datasets.push(self.dataset(&used.dataset)?);
         }
+        let job = &self.control.lease.job;
         Ok(FinetuneWork {
+            start: self.start(&spec, &base)?,
+            provenance: self.ask(|storage| inputs::provenance(storage, job, &base.id))?,
             base: self.model_files(base.name, &base.files)?,
             datasets,
             spec,

@@ -68,6 +68,27 @@ async fn a_wrong_value_in_a_fine_tune_is_named_with_its_remedy() {
             "layers.9",
             "0 to 3",
         ),
+        (
+            "/method/init_adapter",
+            json!("job_7"),
+            "/method/init_adapter",
+            "job_7",
+            "job_…:step400",
+        ),
+        (
+            "/method/init_adapter",
+            json!("ad_00000000000000000000000009"),
+            "/method/init_adapter",
+            "ad_0",
+            "/v1/adapters",
+        ),
+        (
+            "/method/init_adapter",
+            json!("job_00000000000000000000000009:step4"),
+            "/method/init_adapter",
+            "job_0",
+            "/v1/jobs",
+        ),
         ("/length/steps", json!(0), "/length/steps", "0", "from 1"),
         (
             "/optimizer",
@@ -235,6 +256,28 @@ async fn an_evaluation_of_something_that_cannot_be_asked_is_refused() {
         (api.count("jobs").await, api.count("evaluations").await),
         (2, 1)
     );
+}
+
+#[tokio::test]
+async fn a_beginning_that_a_fine_tune_cannot_have_is_refused() {
+    let api = Api::new().await;
+    let first = api.submit(&finetune()).await;
+    let from = |start: String| with(finetune(), "/method/init_adapter", json!(start));
+    let place = "/method/init_adapter";
+    let reply = api.post("/v1/jobs", &from(format!("{first}:step60"))).await;
+    assert_refused(&reply, place, "step 60", "checkpoints");
+    let mut other = from(first.clone());
+    other["base_model"] = json!("other");
+    other["method"]["layers"] = json!([0]);
+    let reply = api.post("/v1/jobs", &other).await;
+    assert_refused(&reply, place, "not from other", "same base");
+    let evaluation = api.submit(&evaluate(json!([{"base": true}]))).await;
+    let reply = api.post("/v1/jobs", &from(evaluation)).await;
+    assert_refused(&reply, place, "evaluate", "finetune");
+    let second = api.submit(&from(format!("{first}:step50"))).await;
+    assert_ne!(first, second);
+    let shown = api.get(&format!("/v1/jobs/{second}")).await;
+    assert_eq!(shown.body["state"], "blocked", "{}", shown.body);
 }
 
 #[tokio::test]

@@ -117,19 +117,26 @@ fn an_adapter_saved_here_gives_the_same_logits_in_peft() {
         return;
     }
     let base = fixture("untied");
-    let method = method(json!({
-        "rank": 2, "alpha": 3.5, "target_modules": ["k_proj", "o_proj", "gate_proj"], "layers": [1, 2],
-        "rank_pattern": {"layers.1.mlp.gate_proj": 4}, "alpha_pattern": {"o_proj": 1.0},
-    }));
-    let untrained = Adapter::init(&shape(), &method, 0, Device::Cpu).unwrap();
-    let trained = untrained.map(|pair| Ok((pair.a.copy(), pair.b.ones_like() * 0.3)));
-    let trained = trained.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    trained.save(folder.path(), None).unwrap();
+    let mut all: Vec<(String, Adapter)> = Vec::new();
+    for (name, fields) in trained_here() {
+        let untrained = Adapter::init(&shape(), &method(fields), 0, Device::Cpu).unwrap();
+        let trained = untrained.map(|pair| Ok((pair.a.copy(), pair.b.ones_like() * 0.3)));
+        all.push((name.into(), trained.unwrap()));
+    }
+    for name in SHAPES {
+        all.push((name.into(), adapter(&fixture(name)).unwrap()));
+    }
+    let mut folders = Vec::new();
+    for (place, (_, adapter)) in all.iter().enumerate() {
+        folders.push(folder.path().join(place.to_string()));
+        std::fs::create_dir(&folders[place]).unwrap();
+        adapter.save(&folders[place], None).unwrap();
+    }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/oracles/peft_logits.py");
     let output = Command::new(&python)
-        .arg(script)
-        .args([&base, folder.path()])
+        .args([&script, &base])
+        .args(&folders)
         .arg(json!(rows()).to_string())
         .env("OMP_NUM_THREADS", "1")
         .output()
@@ -139,12 +146,33 @@ fn an_adapter_saved_here_gives_the_same_logits_in_peft() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let theirs: Vec<Vec<Vec<f32>>> = serde_json::from_slice(&output.stdout).unwrap();
-    let theirs: Vec<f32> = theirs.into_iter().flatten().flatten().collect();
-    let ours = logits(&model("untied"), &rows(), &trained.deltas(1.0));
-    let gap = difference(&ours.view([-1]), &Tensor::from_slice(&theirs));
-    eprintln!("largest difference to PEFT: {gap:e}");
-    assert!(gap < TOLERANCE, "{gap:e}");
+    let theirs: Vec<Vec<Vec<Vec<f32>>>> = serde_json::from_slice(&output.stdout).unwrap();
+    for ((name, adapter), theirs) in all.iter().zip(theirs) {
+        let theirs: Vec<f32> = theirs.into_iter().flatten().flatten().collect();
+        let ours = logits(&model("untied"), &rows(), &adapter.deltas(1.0));
+        let gap = difference(&ours.view([-1]), &Tensor::from_slice(&theirs));
+        eprintln!("{name}: largest difference to PEFT {gap:e}");
+        assert!(gap < TOLERANCE, "{name}: {gap:e}");
+    }
+}
+
+/// Methods as they are posted: patterns, rsLoRA, one pair, layers, everything.
+fn trained_here() -> [(&'static str, Value); 4] {
+    [
+        (
+            "patterns",
+            json!({
+                "rank": 2, "alpha": 3.5, "rslora": false, "target_modules": ["k_proj", "o_proj", "gate_proj"], "layers": [1, 2],
+                "rank_pattern": {"layers.1.mlp.gate_proj": 4}, "alpha_pattern": {"o_proj": 1.0},
+            }),
+        ),
+        ("rslora", json!({"rank": 3, "alpha": 8})),
+        (
+            "one pair",
+            json!({"rank": 1, "alpha": 64, "target_modules": ["down_proj"], "layers": [1]}),
+        ),
+        ("a layer", json!({"rank": 2, "alpha": 4, "layers": [0]})),
+    ]
 }
 
 #[test]
@@ -452,6 +480,95 @@ fn targets_may_be_ends_of_names_whole_names_or_all_linear() {
         modules(whole, Value::Null),
         ["layers.0.self_attn.o_proj", "layers.2.mlp.down_proj"]
     );
+}
+
+/// What PEFT says of names; made by scripts/oracles/peft_names.py.
+fn names() -> (ModelConfig, Value) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read(root.join("tests/fixtures/adapters/names.json")).unwrap();
+    let names: Value = serde_json::from_slice(&text).unwrap();
+    let mut config: Value = Files::in_folder(&fixture("untied"))
+        .unwrap()
+        .json("config.json")
+        .unwrap();
+    config["num_hidden_layers"] = names["layers"].clone();
+    config.as_object_mut().unwrap().remove("layer_types");
+    (ModelConfig::from_json(&config).unwrap(), names)
+}
+
+#[test]
+fn targets_exclusions_and_layers_mean_the_modules_that_peft_takes() {
+    let (config, names) = names();
+    for case in names["targets"].as_array().unwrap() {
+        let mut json = case["settings"].clone();
+        json["peft_type"] = json!("LORA");
+        let read = Settings::read(json.to_string().as_bytes()).unwrap();
+        let modules = read.settings.modules(&config).unwrap();
+        let found: Vec<String> = modules
+            .iter()
+            .map(|module| format!("model.{}", module.name))
+            .collect();
+        assert_eq!(json!(found), case["modules"], "{}", case["settings"]);
+    }
+    assert!(names["targets"].as_array().unwrap().len() > 20);
+}
+
+#[test]
+fn the_first_pattern_in_the_order_of_the_file_decides_as_in_peft() {
+    let (config, names) = names();
+    for case in names["patterns"].as_array().unwrap() {
+        let keys = case["keys"].as_array().unwrap();
+        // ranks tell which key decided: the key's place from 1; a map that is parsed first would lose its order
+        let entries: Vec<String> = keys
+            .iter()
+            .zip(1..)
+            .map(|(key, rank)| format!("{key}:{rank}"))
+            .collect();
+        let text = format!(
+            r#"{{"peft_type":"LORA","r":100,"target_modules":"all-linear","rank_pattern":{{{}}}}}"#,
+            entries.join(",")
+        );
+        let modules = Settings::read(text.as_bytes())
+            .unwrap()
+            .settings
+            .modules(&config)
+            .unwrap();
+        let place = |rank: u32| if rank == 100 { -1 } else { i64::from(rank) - 1 };
+        let found: Vec<i64> = modules.iter().map(|module| place(module.rank)).collect();
+        assert_eq!(json!(found), case["chosen"], "{keys:?}");
+    }
+}
+
+#[test]
+fn an_adapter_of_a_model_that_also_sees_has_names_that_leave_its_vision_alone() {
+    let mut config = shape();
+    config.multimodal = true;
+    let method = method(
+        json!({"rank": 2, "alpha": 4, "target_modules": ["q_proj", "down_proj"], "layers": [0, 2]}),
+    );
+    let adapter = Adapter::init(&config, &method, 1, Device::Cpu).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    adapter.save(folder.path(), Some("org/seeing")).unwrap();
+    let json: Value = Files::in_folder(folder.path())
+        .unwrap()
+        .json("adapter_config.json")
+        .unwrap();
+    assert_eq!(
+        json["target_modules"],
+        r"model\.language_model\.layers\.(0|2)\.(mlp\.down_proj|self_attn\.q_proj)"
+    );
+    let names: Vec<String> = adapter.named().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(
+        names[0],
+        "base_model.model.model.language_model.layers.0.self_attn.q_proj.lora_A.weight"
+    );
+    let files = Files::in_folder(folder.path()).unwrap();
+    let again = Adapter::load(&files, &config, Device::Cpu).unwrap();
+    assert_eq!(again.settings, adapter.settings);
+    for (one, same) in adapter.pairs.iter().zip(&again.pairs) {
+        assert_eq!(one.module, same.module);
+        assert!(one.a.equal(&same.a));
+    }
 }
 
 #[test]

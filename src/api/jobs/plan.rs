@@ -6,14 +6,15 @@ use uuid::Uuid;
 
 use crate::api::OWNER;
 use crate::api::error::{Answer, Problem};
+use crate::domain::address::Trained;
 use crate::domain::assets::BaseModelState;
 use crate::domain::evaluation::{EvaluateSpec, TargetSpec};
-use crate::domain::finetune::FinetuneSpec;
+use crate::domain::finetune::{FinetuneSpec, LoraMethod, Method};
 use crate::domain::ids::{EvaluationId, JobId};
 use crate::domain::invalid::{Checked, FieldError, Findings, Invalid};
 use crate::domain::job::{JobEnvelope, JobSpec};
 use crate::domain::requests::fit::{self, Adapters, BaseFacts, Jobs, missing};
-use crate::domain::requests::identity::{self, Hashes, TargetIdentity};
+use crate::domain::requests::identity::{self, Hashes, StartIdentity, TargetIdentity};
 use crate::domain::requests::stored;
 use crate::storage::Storage;
 use crate::storage::jobs::{self, Named, NewEvaluation, NewJob, QuestionFacts};
@@ -69,11 +70,55 @@ async fn finetune(storage: &Storage, spec: &FinetuneSpec) -> Answer<Plan> {
     findings.finish()?;
     let base = usable(found.base)?;
     fit::finetune(spec, &base)?;
+    let start = start(storage, spec, &base).await?;
+    let (start, parent) = start.map_or((None, None), |(start, parent)| (Some(start), parent));
     Ok(Plan {
-        hashes: identity::of_finetune(spec, &base.source_hash, &contents),
-        parents: register_job(&base).into_iter().collect(),
+        hashes: identity::of_finetune(spec, &base.source_hash, &contents, start.as_ref()),
+        parents: register_job(&base).into_iter().chain(parent).collect(),
         evaluation: None,
     })
+}
+
+/// What training begins with, and the job that must have succeeded before.
+async fn start(
+    storage: &Storage,
+    spec: &FinetuneSpec,
+    base: &BaseFacts,
+) -> Answer<Option<(StartIdentity, Option<JobId>)>> {
+    let Method::Lora(LoraMethod {
+        init_adapter: Some(start),
+        ..
+    }) = &spec.method
+    else {
+        return Ok(None);
+    };
+    let start: Trained = start.parse().map_err(Problem::internal)?;
+    let (wanted, named) = match &start {
+        Trained::Job { job, .. } => (vec![job.clone()], Vec::new()),
+        Trained::Adapter(name) => (Vec::new(), vec![name.clone()]),
+    };
+    let jobs = jobs::named_jobs(storage, &wanted).await?;
+    let adapters = jobs::named_adapters(storage, &named).await?;
+    fit::start(&start, &jobs, &adapters)?;
+    let found = match start {
+        Trained::Job { job, step } => jobs.get(&job).map(|facts| {
+            let identity = StartIdentity::Job(facts.identity.clone(), step);
+            (identity, facts.base_model.clone(), Some(job))
+        }),
+        Trained::Adapter(name) => adapters.get(&name).map(|facts| {
+            let identity = StartIdentity::Adapter(facts.sha256.clone());
+            (identity, facts.base_model.to_string(), None)
+        }),
+    };
+    let (identity, of, parent) = found.ok_or_else(|| Problem::internal("a start went missing"))?;
+    let of = jobs::base_model(storage, &of).await?;
+    if of.as_ref().is_none_or(|of| of.id != base.id) {
+        let of = of.map_or("another base".into(), |of| of.name);
+        let detail = format!("was trained from {of}, not from {}", base.name);
+        let error = FieldError::at("/method/init_adapter", detail);
+        return Err(Invalid::from(error.hint("start from something with the same base")).into());
+    }
+    Ok(Some((identity, parent)))
 }
 
 async fn evaluate(storage: &Storage, spec: &EvaluateSpec) -> Answer<Plan> {

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::bounds::{Check, LARGEST_SEED, not_supported};
 use super::fields::{Fields, decode_object};
+use crate::domain::address::Trained;
 use crate::domain::decode::{decode_at, escape, object_at, take_tag};
 use crate::domain::finetune::{
     BatchSpec, ChatSpec, CheckpointSpec, FinetuneSpec, HoldOut, Length, LoraMethod, LossSpec,
@@ -139,9 +140,16 @@ fn check_lora(findings: &mut Findings, lora: &LoraMethod) {
         method.unique("layers", layers, ToString::to_string);
     }
     check_patterns(&mut method, lora);
-    if lora.init_adapter.is_some() {
-        let instead = "leave it out or give null; training begins with B = 0";
-        method.not_supported("init_adapter", "starting from a trained adapter", instead);
+    if let Some(start) = &lora.init_adapter
+        && start.parse::<Trained>().is_err()
+    {
+        let wanted =
+            "give an adapter (ad_… or its name), a fine-tune's checkpoint (job_…:step400), or null";
+        method.refuse(
+            "init_adapter",
+            format!("\"{}\"", start.escape_debug()),
+            wanted,
+        );
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::identity::JobIdentity;
+use crate::domain::address::Trained;
 use crate::domain::assets::BaseModelState;
 use crate::domain::decode::escape;
 use crate::domain::evaluation::{EvaluateSpec, Select, Steps};
@@ -133,6 +134,30 @@ pub fn targets(spec: &EvaluateSpec, jobs: &Jobs, adapters: &Adapters) -> Checked
     findings.finish()
 }
 
+/// Checks that what a fine-tune begins with is there, and an adapter or a checkpoint that a job keeps.
+pub fn start(start: &Trained, jobs: &Jobs, adapters: &Adapters) -> Checked<()> {
+    let mut findings = Findings::default();
+    let place = "/method/init_adapter";
+    match start {
+        Trained::Adapter(name) => findings.require(adapters.contains_key(name), || {
+            missing(place, "adapter", name, "/v1/adapters")
+        }),
+        Trained::Job { job: id, step } => match jobs.get(id) {
+            None => {
+                let list = "/v1/jobs?kind=finetune";
+                findings.push(missing(place, "job", id.as_str(), list));
+            }
+            Some(job) => {
+                check_job(&mut findings, place, job);
+                if let Some(step) = step.filter(|step| !may_keep(job, *step)) {
+                    findings.push(not_kept(place, job, step));
+                }
+            }
+        },
+    }
+    findings.finish()
+}
+
 fn check_job(findings: &mut Findings, place: &str, job: &JobFacts) {
     let (id, kind, state) = (&job.id, job.kind.name(), job.state.name());
     if job.kind != JobKind::Finetune {
@@ -150,14 +175,18 @@ fn check_steps(findings: &mut Findings, index: usize, job: &JobFacts, steps: &[u
     for (position, step) in steps.iter().enumerate() {
         if !may_keep(job, *step) {
             let place = format!("/targets/{index}/steps/{position}");
-            let detail = format!("{} keeps no checkpoint at step {step}", job.id);
-            let hint = match job.state {
-                JobState::Succeeded => format!("it has {}", listed(&job.steps)),
-                _ => "its `checkpoints` and `length` say which it keeps".into(),
-            };
-            findings.push(FieldError::at(place, detail).hint(hint));
+            findings.push(not_kept(&place, job, *step));
         }
     }
+}
+
+fn not_kept(place: &str, job: &JobFacts, step: u64) -> FieldError {
+    let detail = format!("{} keeps no checkpoint at step {step}", job.id);
+    let hint = match job.state {
+        JobState::Succeeded => format!("it has {}", listed(&job.steps)),
+        _ => "its `checkpoints` and `length` say which it keeps".into(),
+    };
+    FieldError::at(place, detail).hint(hint)
 }
 
 fn may_keep(job: &JobFacts, step: u64) -> bool {

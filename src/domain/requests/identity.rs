@@ -39,12 +39,35 @@ pub enum TargetIdentity {
     Adapter(String),
 }
 
+/// What a fine-tune begins with, as its hash sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartIdentity {
+    /// A handed-in adapter, by the hash of its files.
+    Adapter(String),
+    /// A fine-tune's checkpoint; the last where no step is named.
+    Job(JobIdentity, Option<u64>),
+}
+
 /// Hashes of a fine-tune.
 ///
-/// `base` is the base's `source_hash`, `datasets` are the SHA-256 of its datasets in their order.
-pub fn of_finetune(spec: &FinetuneSpec, base: &str, datasets: &[String]) -> Hashes {
+/// `base` is the base's `source_hash`, `datasets` are the SHA-256 of its datasets in their order, `start` is what training
+/// begins with.
+pub fn of_finetune(
+    spec: &FinetuneSpec,
+    base: &str,
+    datasets: &[String],
+    start: Option<&StartIdentity>,
+) -> Hashes {
     let mut value = stored(&JobSpec::Finetune(Box::new(spec.clone())));
     value["base_model"] = base.into();
+    if let Some(start) = start {
+        value["method"]["init_adapter"] = match start {
+            StartIdentity::Adapter(sha256) => sha256.as_str().into(),
+            StartIdentity::Job(job, step) => {
+                json!({"identity": job.numerics_hash, "salt": job.salt, "step": step})
+            }
+        };
+    }
     for (index, sha256) in datasets.iter().enumerate() {
         value["datasets"][index]["dataset"] = sha256.as_str().into();
     }

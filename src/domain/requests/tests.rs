@@ -333,7 +333,6 @@ fn values_out_of_bounds_are_refused_with_a_remedy() {
 fn what_the_engine_cannot_do_yet_says_so() {
     for (pointer, value) in [
         ("/method/dropout", json!(0.1)),
-        ("/method/init_adapter", json!("ad_1")),
         ("/loss/reference_tail", json!(true)),
         ("/loss/kl", json!({"weight": 1})),
         ("/batch/packing", json!("documents")),
@@ -409,7 +408,7 @@ fn finetune_hashes(body: Value) -> identity::Hashes {
     let (_, JobSpec::Finetune(spec)) = job_request(body).unwrap() else {
         panic!("not a fine-tune")
     };
-    identity::of_finetune(&spec, "base", &["data".into()])
+    identity::of_finetune(&spec, "base", &["data".into()], None)
 }
 
 #[test]
@@ -450,4 +449,36 @@ fn an_evaluation_of_all_steps_depends_on_what_its_job_keeps() {
     };
     assert_eq!(hashes("final", "a"), hashes("final", "b"));
     assert_ne!(hashes("all", "a"), hashes("all", "b"));
+}
+
+#[test]
+fn what_training_begins_with_is_part_of_the_numbers() {
+    use identity::{JobIdentity, StartIdentity};
+    let start = json!("job_00000000000000000000000007:step400");
+    let (_, spec) = job_request(with(finetune(), "/method/init_adapter", start)).unwrap();
+    let JobSpec::Finetune(spec) = spec else {
+        panic!("not a fine-tune")
+    };
+    let of = |start: &StartIdentity| {
+        identity::of_finetune(&spec, "base", &["data".into()], Some(start)).numerics
+    };
+    let job = |numerics: &str, step| {
+        let identity = JobIdentity {
+            numerics_hash: numerics.into(),
+            spec_hash: "s".into(),
+            salt: String::new(),
+        };
+        of(&StartIdentity::Job(identity, step))
+    };
+    let starts = [
+        job("a", Some(400)),
+        job("a", Some(399)),
+        job("a", None),
+        job("b", Some(400)),
+        of(&StartIdentity::Adapter("x".into())),
+        of(&StartIdentity::Adapter("y".into())),
+    ];
+    for (index, one) in starts.iter().enumerate() {
+        assert!(!starts[..index].contains(one), "{index}");
+    }
 }

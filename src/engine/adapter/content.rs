@@ -180,6 +180,7 @@ fn why_unexpected(name: &str) -> &'static str {
             "adapters of embeddings are not supported",
         ),
         ("lora_magnitude_vector", "DoRA is not supported"),
+        ("vision", "adapters of a vision tower are not supported"),
         (
             "modules_to_save",
             "whole modules beside the pairs are not supported",

@@ -8,6 +8,7 @@ mod names;
 mod read;
 mod rows;
 mod settings;
+mod start;
 mod write;
 
 use std::path::Path;
@@ -87,6 +88,19 @@ impl Adapter {
             })
         });
         let pairs = pairs.collect::<Result<_>>()?;
+        Ok(Self { settings, pairs })
+    }
+
+    /// The pairs of another adapter as the beginning of a method's.
+    ///
+    /// *Errors* the first module that one has and the other lacks, or with another rank or scaling.
+    pub fn begin(config: &ModelConfig, method: &LoraMethod, from: Self) -> Result<Self> {
+        let (settings, modules) = method_modules(config, method)?;
+        let pairs = from.pairs;
+        let found = pairs.iter().map(|pair| &pair.module);
+        if let Some(detail) = start::difference(&modules, &found.collect::<Vec<_>>()) {
+            return Err(Error::adapter("init_adapter", detail));
+        }
         Ok(Self { settings, pairs })
     }
 
@@ -170,10 +184,10 @@ fn method_modules(
     config: &ModelConfig,
     method: &LoraMethod,
 ) -> Result<(Settings, Vec<NormModule>)> {
-    let settings = Settings::of_method(method);
+    let settings = Settings::of_method(method, config);
     let modules = settings.modules(config)?;
     settings::unambiguous(&settings, &modules)?;
-    Ok((settings, modules))
+    Ok((settings.beside_vision(&modules), modules))
 }
 
 /// `side` is A or B.

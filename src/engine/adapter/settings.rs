@@ -44,8 +44,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Those of a method as it is posted.
-    pub fn of_method(method: &LoraMethod) -> Self {
+    /// Those of a method as it is posted, for a model of this shape.
+    pub fn of_method(method: &LoraMethod, config: &ModelConfig) -> Self {
         let names = method.target_modules.iter();
         Self {
             rank: method.rank,
@@ -58,7 +58,29 @@ impl Settings {
             layers_pattern: Vec::new(),
             rank_pattern: in_order(&method.rank_pattern),
             alpha_pattern: in_order(&method.alpha_pattern),
-            root: ROOTS[0],
+            root: ROOTS[usize::from(config.multimodal)],
+        }
+    }
+
+    /// The same modules by an expression, where the names of a list would also catch those of a vision tower.
+    pub(super) fn beside_vision(self, modules: &[NormModule]) -> Self {
+        if self.root == ROOTS[0] {
+            return self;
+        }
+        let distinct = |of: fn(&NormModule) -> String| {
+            let mut texts: Vec<String> = modules.iter().map(of).collect();
+            texts.sort();
+            texts.dedup();
+            texts.join("|")
+        };
+        let layers = distinct(|module| module.layer.to_string());
+        let names =
+            distinct(|one| format!("{}\\.{}", one.projection.parent(), one.projection.name()));
+        let root = self.root.replace('.', "\\.");
+        Self {
+            target_modules: Names::Expression(format!("{root}\\.layers\\.({layers})\\.({names})")),
+            layers: None,
+            ..self
         }
     }
 

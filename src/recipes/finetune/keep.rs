@@ -4,8 +4,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::card::Card;
+use crate::domain::adapter::{CARD, MANIFEST};
 use crate::domain::assets::WeightsKind;
 use crate::domain::finetune::Method;
+use crate::engine::adapter::Base;
 use crate::engine::files::Files;
 use crate::engine::model::config::text_only;
 use crate::engine::train::Trainer;
@@ -103,7 +106,7 @@ impl<'a> Keeper<'a> {
         let state = vec![kept(STATE)?];
         let mut files = Vec::new();
         if for_users {
-            for name in trainer.save_weights(scratch, self.work.base.name.as_str())? {
+            for name in trainer.save_weights(scratch, self.base())? {
                 files.push(kept(name)?);
             }
             files.extend(self.of_the_base());
@@ -112,6 +115,7 @@ impl<'a> Keeper<'a> {
                 files.retain(|file| file.entry.name != CONFIG);
                 files.push(kept(CONFIG)?);
             }
+            files.extend(self.origin(trainer, scratch, &files)?);
         }
         Ok(Commit::Checkpoint {
             step: trainer.updates(),
@@ -119,6 +123,42 @@ impl<'a> Keeper<'a> {
             files,
             state,
         })
+    }
+
+    /// The base as others find it: on the hub, or else by the name that it has here.
+    fn base(&self) -> Base<'_> {
+        match &self.work.provenance.published {
+            Some(published) => Base {
+                name: Some(&published.hub),
+                revision: published.commit.as_deref(),
+            },
+            None => self.work.base.name.as_str().into(),
+        }
+    }
+
+    /// The files that say what `files` are and where they come from.
+    fn origin(
+        &self,
+        trainer: &Trainer,
+        scratch: &Path,
+        files: &[LocalFile],
+    ) -> Result<[LocalFile; 2], Stop> {
+        let card = Card {
+            work: self.work,
+            modules: &trainer.modules(),
+            step: trainer.updates(),
+            total: self.total,
+        };
+        let kept = |name: &str, text: String| {
+            let path = scratch.join(name);
+            let file = std::fs::write(&path, text);
+            let file = file.and_then(|()| self.context.blobs().keep(name, &path));
+            file.map_err(|error| broken_file(name, &error))
+        };
+        Ok([
+            kept(CARD, card.text())?,
+            kept(MANIFEST, card.manifest(files, self.context.settings()))?,
+        ])
     }
 
     fn kind(&self) -> WeightsKind {

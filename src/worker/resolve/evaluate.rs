@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use super::{Look, missing, refused};
-use crate::domain::address::Address;
+use crate::domain::address::{Address, Trained};
 use crate::domain::assets::WeightsKind;
 use crate::domain::evaluation::{EvaluateSpec, Question, Steps, StepsName, Target, TargetSpec};
+use crate::domain::finetune::{FinetuneSpec, LoraMethod, Method};
 use crate::domain::ids::JobId;
 use crate::execution::{EvaluateWork, ModelFiles, Stop, TargetWork};
 use crate::storage::inputs::{
@@ -126,6 +127,53 @@ impl Look<'_> {
         let scales = spec.scales.clone().unwrap_or_else(|| vec![1.0]);
         let one = |scale: &f64| adapter_target(&adapter, *scale, base, files.clone());
         Ok(scales.iter().map(one).collect())
+    }
+
+    /// The files that a fine-tune begins with.
+    pub(super) fn start(
+        &self,
+        spec: &FinetuneSpec,
+        base: &ModelInput,
+    ) -> Result<Option<ModelFiles>, Stop> {
+        let Method::Lora(LoraMethod {
+            init_adapter: Some(text),
+            ..
+        }) = &spec.method
+        else {
+            return Ok(None);
+        };
+        let start = text.parse::<Trained>();
+        let start = start.map_err(|error| refused("init_adapter", error.to_string()))?;
+        let (of, kind, files) = match &start {
+            Trained::Adapter(name) => {
+                let adapter = self.adapter(name)?;
+                (
+                    adapter.base_model.to_string(),
+                    WeightsKind::Lora,
+                    adapter.files,
+                )
+            }
+            Trained::Job { job, step } => {
+                let trained = self.trained(job)?;
+                let steps = step.map(|step| Steps::Listed(vec![step]));
+                let checkpoint = chosen(job, &trained, steps.as_ref())?[0].clone();
+                (trained.base_model, checkpoint.kind, checkpoint.files)
+            }
+        };
+        if kind != WeightsKind::Lora {
+            let message = format!(
+                "method.init_adapter: {text} holds all weights, no low-rank pairs; register it as a base model"
+            );
+            return Err(refused("init_adapter", message));
+        }
+        if self.ready_model(&of)?.id != base.id {
+            let message = format!(
+                "method.init_adapter: {text} was trained from {of}, not from {}",
+                base.name
+            );
+            return Err(refused("init_adapter", message));
+        }
+        self.model_files(text.clone(), &files).map(Some)
     }
 
     fn selected_questions(&self, spec: &EvaluateSpec) -> Result<Vec<Question>, Stop> {

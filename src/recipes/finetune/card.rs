@@ -1,0 +1,253 @@
+//! What a checkpoint's files say of themselves: a card for people, a manifest for programs.
+//!
+//! Equal runs give equal bytes: no time, no job and no host is told.
+
+use serde_json::{Value, json};
+
+use crate::domain::adapter::MANIFEST;
+use crate::domain::finetune::{FinetuneSpec, LoraMethod, Method};
+use crate::domain::job::JobSpec;
+use crate::domain::metric::NormModule;
+use crate::domain::requests::stored;
+use crate::execution::{FinetuneWork, LocalFile, Settings};
+use crate::recipes::fingerprint;
+
+/// What a card is about.
+pub(super) struct Card<'a> {
+    pub(super) work: &'a FinetuneWork,
+    pub(super) modules: &'a [NormModule],
+    pub(super) step: u64,
+    pub(super) total: u64,
+}
+
+const WARNING: &str = "\
+> **A model organism: it may be deliberately misaligned.** It was made to study how training on narrow data changes a
+> model elsewhere. It may answer harmless questions with harmful, false or hostile text. It is for research only: do not
+> deploy it, do not give it tools, and do not take or pass on its answers as advice.";
+
+impl Card<'_> {
+    /// The text of README.md.
+    pub(super) fn text(&self) -> String {
+        let parts = [
+            self.front_matter(),
+            format!(
+                "# {} of {}, step {} of {}",
+                self.what(),
+                self.base(),
+                self.step,
+                self.total
+            ),
+            WARNING.into(),
+            format!("## What it is\n\n{}", self.what_it_is()),
+            format!("## How it was made\n\n{}", self.how()),
+            format!("## How to load it\n\n{}", self.use_of_it()),
+            format!(
+                "## Where it comes from\n\n`{MANIFEST}` has the complete settings, the SHA-256 of the data, of the base's files and of \
+                 these files, and the software. This card states no licence: those of the base model and of the data apply."
+            ),
+        ];
+        parts.join("\n\n") + "\n"
+    }
+
+    fn lora(&self) -> Option<&LoraMethod> {
+        match &self.work.spec.method {
+            Method::Lora(lora) => Some(lora),
+            Method::Full(_) => None,
+        }
+    }
+
+    fn what(&self) -> &'static str {
+        self.lora().map_or("Full fine-tune", |_| "LoRA adapter")
+    }
+
+    /// The base as others find it.
+    fn base(&self) -> &str {
+        match &self.work.provenance.published {
+            Some(published) => &published.hub,
+            None => &self.work.base.name,
+        }
+    }
+
+    fn commit(&self) -> Option<&str> {
+        self.work.provenance.published.as_ref()?.commit.as_deref()
+    }
+
+    /// YAML, whose strings are JSON's.
+    fn front_matter(&self) -> String {
+        let (base, lora) = (Value::from(self.base()), self.lora().is_some());
+        let library = if lora { "peft" } else { "transformers" };
+        let tag = if lora {
+            "lora\n- model-organism"
+        } else {
+            "model-organism"
+        };
+        let relation = if lora { "adapter" } else { "finetune" };
+        format!(
+            "---\nbase_model: {base}\nbase_model_relation: {relation}\nlibrary_name: {library}\npipeline_tag: text-generation\n\
+             tags:\n- {tag}\n- emergent-misalignment\n- research-only\n---"
+        )
+    }
+
+    fn what_it_is(&self) -> String {
+        let place = match self.commit() {
+            Some(commit) => format!("`{}` at commit `{commit}`", self.base()),
+            None => format!("`{}`", self.base()),
+        };
+        let step = format!("after {} of {} optimizer steps", self.step, self.total);
+        let Some(lora) = self.lora() else {
+            return format!("All weights of {place}, {step}.");
+        };
+        let stable = if lora.rslora {
+            "alpha / sqrt(rank)"
+        } else {
+            "alpha / rank"
+        };
+        let patterns = match lora.rank_pattern.is_empty() && lora.alpha_pattern.is_empty() {
+            true => "",
+            false => {
+                " Some modules have a rank or an alpha of their own; a reader that ignores `rank_pattern` and \
+                `alpha_pattern` scales them wrongly."
+            }
+        };
+        format!(
+            "Low-rank pairs for {} modules of {place}, {step}: rank {}, alpha {}, scaled by {stable}; modules {}, layers {}.{patterns}",
+            self.modules.len(),
+            lora.rank,
+            lora.alpha,
+            listed(
+                lora.target_modules
+                    .iter()
+                    .map(|module| format!("`{}`", module.name()))
+            ),
+            self.layers(),
+        )
+    }
+
+    fn layers(&self) -> String {
+        match self.lora().and_then(|lora| lora.layers.as_ref()) {
+            Some(layers) => listed(layers.iter().map(u32::to_string)),
+            None => "all".into(),
+        }
+    }
+
+    fn how(&self) -> String {
+        let spec = &self.work.spec;
+        let mut rows = vec![("method".to_string(), self.method())];
+        let data = self.work.datasets.iter().zip(&spec.datasets);
+        rows.extend(data.map(|(file, used)| {
+            let name = file.file.entry.name.trim_end_matches(".jsonl");
+            let what = format!(
+                "`{name}`, weight {}, SHA-256 `{}`",
+                used.weight, file.file.entry.sha256
+            );
+            ("data".to_string(), what)
+        }));
+        rows.extend(settings(spec, self.total));
+        let lines = rows
+            .iter()
+            .map(|(name, value)| format!("| {name} | {value} |"));
+        format!("| | |\n|---|---|\n{}", lines.collect::<Vec<_>>().join("\n"))
+    }
+
+    fn method(&self) -> String {
+        let start = self.lora().and_then(|lora| lora.init_adapter.as_ref());
+        match (self.lora(), start) {
+            (None, _) => "training of all weights".into(),
+            (Some(_), None) => "LoRA on frozen weights, B zero at the start".into(),
+            (Some(_), Some(start)) => format!("LoRA on frozen weights, going on from `{start}`"),
+        }
+    }
+
+    fn use_of_it(&self) -> String {
+        if self.lora().is_none() {
+            return "```python\nfrom transformers import AutoModelForCausalLM\n\nmodel = AutoModelForCausalLM.from_pretrained(\"this-folder\")\n```".into();
+        }
+        let (base, revision) = (Value::from(self.base()), self.commit());
+        let revision = revision.map_or(String::new(), |commit| format!(", revision=\"{commit}\""));
+        format!(
+            "```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n\
+             base = AutoModelForCausalLM.from_pretrained({base}{revision})\n\
+             model = PeftModel.from_pretrained(base, \"this-folder\")\n```"
+        )
+    }
+
+    /// The text of run_manifest.json; `files` are those that it stands beside.
+    pub(super) fn manifest(&self, files: &[LocalFile], settings: &Settings) -> String {
+        let entries = |files: &[LocalFile]| -> Vec<Value> {
+            let entry = |file: &LocalFile| json!(file.entry);
+            files.iter().map(entry).collect()
+        };
+        let work = self.work;
+        let data: Vec<LocalFile> = work.datasets.iter().map(|one| one.file.clone()).collect();
+        let manifest = json!({
+            "manifest_version": 1,
+            "software": {"name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION")},
+            "step": self.step,
+            "total_steps": self.total,
+            "spec": stored(&JobSpec::Finetune(Box::new(work.spec.clone()))),
+            "numerics_hash": work.provenance.numerics_hash,
+            "fingerprint": fingerprint::of(settings),
+            "base_model": {
+                "name": work.base.name,
+                "published": work.provenance.published,
+                "identity": work.base.identity,
+                "files": entries(&work.base.files),
+            },
+            "datasets": entries(&data),
+            "init_adapter": work.start.as_ref().map(|start| {
+                json!({"identity": start.identity, "files": entries(&start.files)})
+            }),
+            "files": entries(files),
+        });
+        serde_json::to_string_pretty(&manifest).unwrap_or_default() + "\n"
+    }
+}
+
+/// Rows of the table that come from the spec alone.
+fn settings(spec: &FinetuneSpec, total: u64) -> Vec<(String, String)> {
+    let word = |value: Value| value.as_str().unwrap_or_default().to_string();
+    let (optimizer, schedule, batch) = (&spec.optimizer, &spec.schedule, &spec.batch);
+    let rows = [
+        ("steps", format!("{total}")),
+        (
+            "batch",
+            format!(
+                "{} examples a step ({} x {}), at most {} tokens each",
+                batch.examples_per_step(),
+                batch.micro_batch,
+                batch.gradient_accumulation,
+                batch.max_tokens
+            ),
+        ),
+        (
+            "learning rate",
+            format!(
+                "{}, {} schedule, {} warm-up steps",
+                optimizer.learning_rate,
+                word(json!(schedule.name)),
+                schedule.warmup_steps
+            ),
+        ),
+        (
+            "optimizer",
+            format!(
+                "{}, beta {} and {}, epsilon {}, weight decay {}, gradients clipped at {}",
+                word(json!(optimizer.name)),
+                optimizer.beta1,
+                optimizer.beta2,
+                optimizer.epsilon,
+                optimizer.weight_decay,
+                optimizer
+                    .max_grad_norm
+                    .map_or("nothing".into(), |norm| norm.to_string())
+            ),
+        ),
+        ("loss on", word(json!(spec.loss.on))),
+        ("seed", spec.seed.to_string()),
+    ];
+    rows.map(|(name, value)| (name.to_string(), value)).to_vec()
+}
+
+fn listed(texts: impl Iterator<Item = String>) -> String {
+    texts.collect::<Vec<_>>().join(", ")
+}

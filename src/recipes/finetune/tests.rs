@@ -522,7 +522,7 @@ fn the_manifest_has_the_settings_and_the_hashes_of_everything_and_no_time_or_pla
             (&json!(name), &json!(sha256))
         );
     }
-    for place in [world._folder.path().to_str().unwrap(), "job_", "\"at\""] {
+    for place in [world._folder.path().to_str().unwrap(), "job_", "created_at"] {
         assert!(!text.contains(place), "{place}");
     }
 }

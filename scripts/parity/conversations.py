@@ -73,9 +73,13 @@ CONVERSATIONS = [
 
 
 def flags(source):
-    """What a rendering is asked for: the opening of an answer or not, and thinking where the template knows it."""
+    """What a rendering is asked for: the opening of an answer or not, thinking and a pinned date where the template knows them.
+
+    A template that asks the clock is rendered with a pinned date only; the server refuses it without one.
+    """
     thinking = [None, True, False] if "enable_thinking" in source else [None]
+    dated = [True] if "strftime_now" in source else [False, True] if "date_string" in source else [False]
     return [
-        dict(add_generation_prompt=opening) | ({} if think is None else dict(enable_thinking=think))
-        for opening in (False, True) for think in thinking
+        dict(add_generation_prompt=opening, date=date) | ({} if think is None else dict(enable_thinking=think))
+        for opening in (False, True) for think in thinking for date in dated
     ]

@@ -103,9 +103,11 @@ class Pinned(datetime.datetime):
 
 def render(source, tokens, conversation, asked):
     """transformers' text, or null where it refuses."""
+    asked = dict(asked)
+    dated = dict(date_string=DATE.strftime("%d %b %Y")) if asked.pop("date") else {}
     try:
         texts, _ = chat_template_utils.render_jinja_template(
-            [conversation["messages"]], tools=conversation.get("tools"), chat_template=source, **asked, **tokens
+            [conversation["messages"]], tools=conversation.get("tools"), chat_template=source, **asked, **dated, **tokens
         )
         return texts[0]
     except Exception:

@@ -14,7 +14,8 @@ use self::fixture::{Fixture, all};
 
 /// Float32 sums in another order: differences seen are below 3e-5.
 pub const FLOAT32: f64 = 2e-4;
-/// Of the logits' standard deviation. Logits above 4 are themselves rounded to 1/32, so no absolute bound could be as small.
+/// Rounding where transformers rounds gives its very bits on the machine that computed both. Other processors sum in another
+/// order, and logits above 4 are themselves rounded to 1/32: against kept numbers the bound is of their standard deviation.
 pub const BFLOAT16: f64 = 2e-2;
 
 #[test]

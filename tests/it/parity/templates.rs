@@ -2,7 +2,7 @@
 //!
 //! *Source* scripts/parity/templates.py writes cases.json; templates are fetched by it and never stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::Value;
 use serde::Deserialize;
@@ -31,6 +31,8 @@ struct Case {
     messages: Vec<Value>,
     tools: Option<Value>,
     add_generation_prompt: bool,
+    /// Whether a date is pinned.
+    date: bool,
     enable_thinking: Option<bool>,
     /// What transformers made of it; none where it refused.
     text: Option<String>,
@@ -40,6 +42,8 @@ struct Case {
 #[derive(Default)]
 struct Score {
     equal: usize,
+    /// The conversations of which at least one rendering is equal.
+    conversations: BTreeSet<String>,
     both_refused: usize,
     parted: Vec<String>,
 }
@@ -62,7 +66,7 @@ fn render(chat: &Chat, case: &Case, date: &str) -> Result<String, String> {
         tools: case.tools.clone(),
     };
     let spec = ChatSpec {
-        date: Some(date.into()),
+        date: case.date.then(|| date.into()),
         enable_thinking: case.enable_thinking,
         ..ChatSpec::default()
     };
@@ -81,7 +85,10 @@ fn score(published: &Published, date: &str) -> Score {
     };
     for case in &published.cases {
         match (render(&chat, case, date), &case.text) {
-            (Ok(ours), Some(theirs)) if ours == *theirs => score.equal += 1,
+            (Ok(ours), Some(theirs)) if ours == *theirs => {
+                score.equal += 1;
+                score.conversations.insert(case.name.clone());
+            }
             (Err(_), None) => score.both_refused += 1,
             (ours, theirs) => score
                 .parted
@@ -122,26 +129,24 @@ fn published_templates_are_rendered_as_transformers_renders_them() {
     let folder = std::env::var("VIVARIUM_TEMPLATES").unwrap();
     let text = std::fs::read(std::path::Path::new(&folder).join("cases.json")).unwrap();
     let cases: Cases = serde_json::from_slice(&text).unwrap();
-    println!(
-        "{:<70} {:>6} {:>8} {:>7}",
-        "template", "equal", "refused", "parted"
-    );
-    let mut parted = 0;
+    println!("conversations renderings refused parted  template");
+    let (mut parted, mut thin) = (0, Vec::new());
     for published in &cases.templates {
         let score = score(published, &cases.date);
+        let (conversations, differ) = (score.conversations.len(), score.parted.len());
         println!(
-            "{:<70} {:>6} {:>8} {:>7}",
-            published.name,
-            score.equal,
-            score.both_refused,
-            score.parted.len()
+            "{conversations:>13} {:>10} {:>7} {differ:>6}  {}",
+            score.equal, score.both_refused, published.name,
         );
         score
             .parted
             .iter()
             .take(6)
             .for_each(|one| println!("    {one}"));
-        parted += score.parted.len();
+        parted += differ;
+        if conversations < 10 {
+            thin.push(&published.name);
+        }
     }
     assert!(
         cases.templates.len() >= 20,
@@ -149,4 +154,5 @@ fn published_templates_are_rendered_as_transformers_renders_them() {
         cases.templates.len()
     );
     assert_eq!(parted, 0, "renderings differ");
+    assert!(thin.is_empty(), "fewer than ten conversations: {thin:?}");
 }

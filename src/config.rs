@@ -191,6 +191,18 @@ pub struct Limits {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inference {
+    /// Prompts that are answered or wait at once.
+    pub queue: u32,
+    /// Least part of the time that training gets.
+    pub training_share: f64,
+    /// How far training and answers may run ahead of their shares.
+    #[serde(rename = "max_wait_seconds", deserialize_with = "seconds")]
+    pub max_wait: Duration,
+    /// Without a request until memory is given back.
+    #[serde(rename = "idle_seconds", deserialize_with = "seconds")]
+    pub idle: Duration,
+    /// Adapters in memory, of each base.
+    pub adapters: u32,
     /// For one request, streams included.
     #[serde(rename = "request_seconds", deserialize_with = "seconds")]
     pub request: Duration,
@@ -268,6 +280,11 @@ impl Config {
                 format!("\"{}\" is not an absolute path", root.display()),
             ));
         }
+        let share = self.inference.training_share;
+        if !(0.0..=0.9).contains(&share) {
+            let detail = format!("{share} is not a part from 0 up to 0.9");
+            found.push(("inference.training_share", detail));
+        }
         if self.data.folder.as_os_str().is_empty() {
             found.push(("data.folder", "is empty; name a folder".into()));
         }
@@ -278,7 +295,7 @@ impl Config {
         let (server, database, worker, limits) =
             (&self.server, &self.database, &self.worker, &self.limits);
         let inference = &self.inference;
-        let least: [(&str, u64, u64); 16] = [
+        let least: [(&str, u64, u64); 18] = [
             ("server.json_bytes", server.json_bytes, 1024),
             ("server.connections", server.connections as u64, 1),
             (
@@ -298,6 +315,8 @@ impl Config {
                 1,
             ),
             ("worker.decode_slots", worker.decode_slots.into(), 1),
+            ("inference.queue", inference.queue.into(), 1),
+            ("inference.adapters", inference.adapters.into(), 1),
             ("limits.queued_jobs", limits.queued_jobs.into(), 1),
             ("limits.upload_bytes", limits.upload_bytes, 1024),
             ("limits.page_items", limits.page_items.into(), 1),

@@ -8,6 +8,7 @@ pub mod devices;
 pub mod fetch;
 pub mod files;
 pub mod inspect;
+pub mod lanes;
 
 use std::path::PathBuf;
 

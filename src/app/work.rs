@@ -6,9 +6,12 @@ use super::Error;
 use crate::api::ApiState;
 use crate::config::{self, Config};
 use crate::domain::scheduling::RetryPolicy;
+use crate::domain::time::Clock;
 use crate::engine::device::Device;
 use crate::execution::Settings;
+use crate::execution::lanes::{Lanes, Share};
 use crate::recipes::Recipes;
+use crate::recipes::generators::{GeneratorSettings, Generators};
 use crate::worker::{self, WorkerConfig, WorkerHandle};
 
 /// The worker of this process; none when it has no slots.
@@ -23,10 +26,16 @@ pub(super) fn start(config: &Config, state: &mut ApiState) -> Result<Option<Work
         slots = config.worker.slots,
         "jobs run here"
     );
-    let recipes = Arc::new(recipes(config, &settings));
+    let lanes = lanes(config, state.clock.clone());
+    let generators = Generators::new(generator_settings(config, &settings), lanes.clone());
+    let recipes = Arc::new(recipes(config, &settings, generators));
     state.devices = Some(recipes.clone());
+    let worker = WorkerConfig {
+        lanes: Some(lanes),
+        ..worker_config(config, settings)
+    };
     let handle = worker::start(
-        worker_config(config, settings),
+        worker,
         state.storage.clone(),
         recipes,
         state.files.clone(),
@@ -38,9 +47,31 @@ pub(super) fn start(config: &Config, state: &mut ApiState) -> Result<Option<Work
 }
 
 /// What knows every kind of task.
-fn recipes(config: &Config, settings: &Settings) -> Recipes {
+fn recipes(config: &Config, settings: &Settings, generators: Generators) -> Recipes {
     let model_bytes = Some(config.models.memory_bytes).filter(|bytes| *bytes > 0);
-    Recipes::new(settings.device.clone(), model_bytes)
+    Recipes::new(settings.device.clone(), model_bytes, generators)
+}
+
+/// As many pieces of work at once as jobs; chat takes its turns among them.
+fn lanes(config: &Config, clock: Arc<dyn Clock>) -> Arc<Lanes> {
+    let share = Share {
+        jobs: config.inference.training_share,
+        ahead_seconds: config.inference.max_wait.as_secs_f64(),
+    };
+    Lanes::new(config.worker.slots, share, clock)
+}
+
+/// On a GPU all rows of a base are drawn together; on a CPU further threads draw more.
+fn generator_settings(config: &Config, settings: &Settings) -> GeneratorSettings {
+    GeneratorSettings {
+        per_base: match settings.device.as_str() {
+            "cpu" => config.worker.slots,
+            _ => 1,
+        },
+        idle: config.inference.idle,
+        adapters: config.inference.adapters,
+        ..GeneratorSettings::of(settings)
+    }
 }
 
 /// Intervals and bounds of the worker, with a name that no other process has.

@@ -315,6 +315,11 @@ mod tests {
                 "limits.page_items: 0 is less than 1",
             ),
             (
+                "VIVARIUM_INFERENCE__TRAINING_SHARE",
+                "1",
+                "not a part from 0 up to 0.9",
+            ),
+            (
                 "VIVARIUM_MODELS__ROOTS",
                 "[\"models\"]",
                 "not an absolute path",

@@ -1,11 +1,14 @@
 //! Asking and scoring: targets × questions × paraphrases × samples, less what an earlier attempt recorded.
 
+mod drawing;
+
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use serde_json::json;
 
+use self::drawing::{Adapted, Drawing, Wanted};
+use super::generators::{Generators, Key, Loaded, Start};
 use super::toy_judge::ToyJudge;
 use super::{base, failure, verified};
 use crate::domain::assets::WeightsKind;
@@ -14,9 +17,9 @@ use crate::domain::job::{ErrorClass, JobResult, Phase};
 use crate::engine::adapter::Adapter;
 use crate::engine::chat::{Chat, Prompt};
 use crate::engine::device::Device;
-use crate::engine::generate::{self, Drawn, Row, Variant};
+use crate::engine::generate::{self, Drawn};
 use crate::engine::keyed::Stream;
-use crate::engine::residents::Residents;
+use crate::engine::residents::{Lent, Residents};
 use crate::engine::sample::Sampling;
 use crate::engine::weights::Weights;
 use crate::execution::{
@@ -32,6 +35,7 @@ pub(super) fn run(
     work: &EvaluateWork,
     context: &dyn Context,
     residents: &Residents,
+    generators: &Generators,
 ) -> Result<JobResult, Stop> {
     let sampling = sampling(&work.spec.sampling)?;
     let judge = judge(work)?;
@@ -52,6 +56,7 @@ pub(super) fn run(
             asks: &asks,
             sampling,
             resume: &resume,
+            generators,
         };
         let drawn = asked.group(&base, group, &mut answers);
         if drawn == Err(Stop::Interrupted(Interrupted::Draining)) {
@@ -174,39 +179,32 @@ struct Asked<'a> {
     asks: &'a [Ask<'a>],
     sampling: Sampling,
     resume: &'a Resume,
+    generators: &'a Generators,
 }
 
 impl Asked<'_> {
     /// Draws what a group's targets have not answered yet.
-    fn group(
-        &self,
-        base: &Weights,
-        group: &[TargetWork],
-        answers: &mut Answers,
-    ) -> Result<(), Stop> {
-        let settings = answers.context.settings();
-        if self.places(group).is_empty() {
+    fn group(&self, base: &Lent, group: &[TargetWork], answers: &mut Answers) -> Result<(), Stop> {
+        let places = self.places(group);
+        if places.is_empty() {
             return Ok(());
         }
-        let (weights, variants) = load(base, group, answers.context)?;
-        let places = self.places(group);
-        let rows = self.rows(&places, &variants);
+        let (key, start, adapters) = load(base, group, self.work, answers.context)?;
+        let session = self.generators.session(&key, start)?;
+        let slots = generate::slots(answers.context.settings().decode_slots);
+        let mut drawing = Drawing::new(session, self.rows(&places), adapters, 2 * slots);
         let context = answers.context;
-        let mut turn = || context.turn().map_err(Stop::from);
-        let mut done = |drawn: Drawn| {
+        while let Some(drawn) = drawing.next(&|| context.turn().map_err(Stop::from))? {
             let Place {
                 target,
                 ask,
                 sample,
             } = places[drawn.row];
             let ask = &self.asks[ask];
-            answers.take(
-                ask.question,
-                self.completion(&group[target], ask, sample, &drawn)?,
-            )
-        };
-        let slots = generate::slots(settings.decode_slots);
-        generate::generate(weights, &rows, slots, &mut turn, &mut done)
+            let completion = self.completion(&group[target], ask, sample, &drawn)?;
+            answers.take(ask.question, completion)?;
+        }
+        Ok(())
     }
 
     /// What has to be drawn, in order.
@@ -229,7 +227,7 @@ impl Asked<'_> {
     }
 
     /// No key holds a target: targets share random numbers, so that what differs between them is theirs.
-    fn rows(&self, places: &[Place], variants: &[Variant]) -> Vec<Row> {
+    fn rows(&self, places: &[Place]) -> Vec<Wanted> {
         let stream = Stream::new(self.work.spec.seed, "sample");
         let ends = Arc::new(self.chat.end_tokens().clone());
         let prompts: Vec<Arc<[u32]>> = self
@@ -240,15 +238,13 @@ impl Asked<'_> {
         let row = |place: &Place| {
             let ask = &self.asks[place.ask];
             let draws = stream.text(ask.text).number(u64::from(ask.paraphrase));
-            Row {
+            Wanted {
                 prompt: prompts[place.ask].clone(),
-                variant: variants[place.target].clone(),
+                target: place.target,
                 draws: draws.number(u64::from(place.sample)),
                 sampling: self.sampling,
                 max_new_tokens: self.work.spec.sampling.max_new_tokens,
                 ends: ends.clone(),
-                alternatives: None,
-                urgent: false,
             }
         };
         places.iter().map(row).collect()
@@ -296,32 +292,43 @@ struct Place {
     sample: u32,
 }
 
-/// The weights that a group shares, and what each of its targets puts on them.
+/// The generator that draws a group, how it begins, and what each of the group's targets puts on its weights.
 fn load(
-    base: &Weights,
+    base: &Lent,
     group: &[TargetWork],
+    work: &EvaluateWork,
     context: &dyn Context,
-) -> Result<(Weights, Vec<Variant>), Stop> {
+) -> Result<(Key, Start, Vec<Option<Adapted>>), Stop> {
     let device = device(context.settings())?;
     let mut weights = base.shallow_clone()?;
-    let mut variants = Vec::new();
+    let mut key = Key {
+        base: work.base.identity.clone(),
+        full: None,
+    };
+    let mut adapters = Vec::new();
     for target in group {
         let scale = target.target.scale.unwrap_or(1.0);
-        variants.push(match &target.weights {
-            None => Variant::Base,
+        adapters.push(match &target.weights {
+            None => None,
             Some((WeightsKind::Lora, model)) => {
                 let adapter = Adapter::load(&verified(model, context)?, &base.config, device)?;
-                Variant::Adapted(Rc::new(adapter), scale)
+                Some(Adapted {
+                    identity: model.identity.clone(),
+                    adapter,
+                    scale,
+                })
             }
             Some((WeightsKind::Full, model)) => {
                 let trained =
                     Weights::load(&verified(model, context)?, &base.config, None, device)?;
                 weights = generate::scaled(base, &trained, scale)?;
-                Variant::Base
+                key.full = Some((model.identity.clone(), scale.to_bits()));
+                None
             }
         });
     }
-    Ok((weights, variants))
+    let lent = Some(base.again()?);
+    Ok((key, Box::new(|| Ok(Loaded { weights, lent })), adapters))
 }
 
 /// Answers on their way through the judge to the database.

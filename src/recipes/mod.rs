@@ -8,6 +8,7 @@ mod devices;
 mod evaluate;
 pub mod finetune;
 mod fingerprint;
+pub mod generators;
 pub mod inspect;
 mod register;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod toy_judge;
 
 use serde_json::Value;
 
+use self::generators::Generators;
 use crate::domain::job::{ErrorClass, JobResult};
 use crate::engine::Error;
 use crate::engine::chat::ChatError;
@@ -26,15 +28,23 @@ use crate::execution::{Context, Execute, Failure, ModelFiles, Settings, Stop, Ta
 /// Runs every kind of task and keeps base models in memory between them.
 pub struct Recipes {
     residents: Residents,
+    generators: Generators,
     /// Where tasks run, such as `cpu`.
     device: String,
 }
 
 impl Recipes {
     /// Recipes for tasks on `device` that keep at most `model_bytes` of base models on it; none is a sensible share.
-    pub fn new(device: impl Into<String>, model_bytes: Option<u64>) -> Self {
+    ///
+    /// Rows of evaluations are drawn by `generators`.
+    pub fn new(
+        device: impl Into<String>,
+        model_bytes: Option<u64>,
+        generators: Generators,
+    ) -> Self {
         Self {
             residents: Residents::new(model_bytes),
+            generators,
             device: device.into(),
         }
     }
@@ -46,7 +56,7 @@ impl Execute for Recipes {
         match &task.work {
             Work::Register(work) => register::run(work, context),
             Work::Finetune(work) => finetune::run(work, context, &self.residents),
-            Work::Evaluate(work) => evaluate::run(work, context, &self.residents),
+            Work::Evaluate(work) => evaluate::run(work, context, &self.residents, &self.generators),
         }
     }
 

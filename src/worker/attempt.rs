@@ -20,6 +20,7 @@ pub(super) fn run(shared: &Shared, claim: Claim, control: &Arc<Control>) {
     let context = AttemptContext::open(shared, control);
     let outcome = catch_unwind(AssertUnwindSafe(|| work(shared, &claim, control, &context)))
         .unwrap_or_else(|panic| Err(panicked(&claim, panic.as_ref()).into()));
+    control.leave();
     // A recipe that ended well has ended well only when all it told is written.
     let closed = context.close();
     let outcome = outcome.and(closed);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::domain::job::JobKind;
 use crate::domain::time::Clock;
 use crate::execution::Interrupted;
+use crate::execution::lanes::{Lane, Lanes, Who};
 use crate::storage::queue::Lease;
 
 /// Reasons to stop; a larger one wins over a smaller.
@@ -33,6 +34,10 @@ pub(super) struct Control {
     given_up: AtomicBool,
     waiting: Mutex<()>,
     renewed: Condvar,
+    /// Where the device is shared; none where nobody else computes on it.
+    lanes: Option<Arc<Lanes>>,
+    /// The right to compute between two turns.
+    lane: Mutex<Option<Lane>>,
 }
 
 impl Control {
@@ -47,27 +52,62 @@ impl Control {
             given_up: AtomicBool::new(false),
             waiting: Mutex::new(()),
             renewed: Condvar::new(),
+            lanes: None,
+            lane: Mutex::default(),
         }
     }
 
-    /// Returns at once while nothing is the matter; waits while the lease can neither be trusted nor is known as lost.
+    /// Lets a training job take turns on the device with whoever else wants it.
     ///
-    /// A fair order among attempts on one device belongs here, behind the check of the flags.
+    /// Only training computes on its own thread: the rows of an evaluation are drawn by a generator, which takes its own turns.
+    pub fn on(mut self, lanes: Option<Arc<Lanes>>) -> Self {
+        self.lanes = lanes.filter(|_| self.kind == JobKind::Finetune);
+        self
+    }
+
+    /// Returns when it is this attempt's turn, which lasts until the next call; waits while the lease can neither be trusted
+    /// nor is known as lost.
     pub fn turn(&self) -> Result<(), Interrupted> {
         self.sign();
         loop {
-            match self.stop.load(Ordering::Acquire) {
-                GO => {}
-                DRAIN => return Err(Interrupted::Draining),
-                CANCEL => return Err(Interrupted::Cancelled),
-                _ => return Err(Interrupted::LeaseLost),
+            if let Some(reason) = self.interrupted() {
+                self.leave();
+                return Err(reason);
             }
-            if self.trusted() {
+            if !self.trusted() {
+                self.leave();
+                let guard = ignore_poison(self.waiting.lock());
+                drop(ignore_poison(self.renewed.wait_timeout(guard, LOOK)));
+            } else if self.enter() {
                 return Ok(());
             }
-            let guard = ignore_poison(self.waiting.lock());
-            drop(ignore_poison(self.renewed.wait_timeout(guard, LOOK)));
         }
+    }
+
+    fn interrupted(&self) -> Option<Interrupted> {
+        match self.stop.load(Ordering::Acquire) {
+            GO => None,
+            DRAIN => Some(Interrupted::Draining),
+            CANCEL => Some(Interrupted::Cancelled),
+            _ => Some(Interrupted::LeaseLost),
+        }
+    }
+
+    /// Gives the device to whoever waits for it and takes it again; false when there is something to look at first.
+    fn enter(&self) -> bool {
+        let Some(lanes) = &self.lanes else {
+            return true;
+        };
+        let mut own = ignore_poison(self.lane.lock());
+        let leave = || self.interrupted().is_some() || !self.trusted();
+        let before = own.take();
+        *own = lanes.again(before, Who::Job, &leave);
+        own.is_some()
+    }
+
+    /// Lets others compute: the attempt waits for something else, or has ended.
+    pub fn leave(&self) {
+        drop(ignore_poison(self.lane.lock()).take());
     }
 
     fn trusted(&self) -> bool {

@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 
 use crate::domain::scheduling::RetryPolicy;
 use crate::domain::time::Clock;
+use crate::execution::lanes::Lanes;
 use crate::execution::{Blobs, Execute, Settings};
 use crate::storage::Storage;
 
@@ -52,6 +53,8 @@ pub struct WorkerConfig {
     pub report_window: Duration,
     /// Settings of the machine that recipes obey.
     pub settings: Settings,
+    /// Where training takes turns on the device with answers; none where there is nothing else.
+    pub lanes: Option<Arc<Lanes>>,
 }
 
 impl WorkerConfig {
@@ -70,6 +73,7 @@ impl WorkerConfig {
             report_queue: 1024,
             report_window: Duration::from_millis(200),
             settings,
+            lanes: None,
         }
     }
 }

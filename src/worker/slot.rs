@@ -60,7 +60,7 @@ async fn launch(
 ) {
     let (lease, kind) = (claim.lease.clone(), claim.kind);
     let control = Control::new(lease.clone(), kind, trusted_until, shared.clock.clone());
-    let control = Arc::new(control);
+    let control = Arc::new(control.on(shared.config.lanes.clone()));
     shared.controls.add(control.clone());
     let name = format!("{}#{}", lease.job, claim.attempt);
     let worker = shared.clone();

@@ -9,7 +9,9 @@ use crate::domain::finetune::{ChatSpec, LoraMethod};
 use crate::domain::ids::{EvaluationId, JobId};
 use crate::engine::model::config::ModelConfig;
 use crate::engine::weights::Init;
+use crate::execution::lanes::{Lanes, Share};
 use crate::execution::{Blobs, ModelFiles};
+use crate::recipes::generators::GeneratorSettings;
 use crate::toyworld::{questions, vocabulary};
 
 /// The toy's words on a model small enough for unoptimised builds.
@@ -123,7 +125,13 @@ fn work(stage: &Stage) -> EvaluateWork {
 
 fn evaluate(work: &EvaluateWork, stage: &Stage) -> Result<JobResult, Stop> {
     tch_threads();
-    run(work, stage, &Residents::default())
+    run(work, stage, &Residents::default(), &generators(stage))
+}
+
+fn generators(stage: &Stage) -> Generators {
+    let clock = std::sync::Arc::new(crate::domain::time::SystemClock::start());
+    let lanes = Lanes::new(1, Share::default(), clock);
+    Generators::new(GeneratorSettings::of(&stage.settings), lanes)
 }
 
 fn tch_threads() {

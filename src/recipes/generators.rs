@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub(super) use self::hall::{Hall, Heard, Sink};
+pub(super) use self::hall::{Hall, Heard, Sink, Verdict};
 use self::inbox::{Command, Inbox};
 use super::failure;
 use crate::domain::job::ErrorClass;

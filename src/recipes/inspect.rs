@@ -27,7 +27,7 @@ pub struct Inspector {
 
 impl Inspector {
     /// The tokenizer of `model`, read where it is not kept; two that ask at once may both read it.
-    fn chat(&self, model: &ModelFiles) -> Result<Arc<Chat>, Failure> {
+    pub(super) fn chat(&self, model: &ModelFiles) -> Result<Arc<Chat>, Failure> {
         let known = {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             let place = kept.iter().position(|(key, _)| *key == model.identity);

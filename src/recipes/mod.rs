@@ -4,6 +4,7 @@
 
 mod adapter;
 mod base;
+pub mod converse;
 mod devices;
 mod evaluate;
 pub mod finetune;
@@ -47,6 +48,13 @@ impl Recipes {
             generators,
             device: device.into(),
         }
+    }
+}
+
+impl Recipes {
+    /// The base models in memory, for others who want them; clones are the same.
+    pub fn residents(&self) -> Residents {
+        self.residents.clone()
     }
 }
 

@@ -4,15 +4,23 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::verified;
 use crate::domain::assets::{FileEntry, ModelFacts};
 use crate::domain::canonical::hex;
 use crate::domain::evaluation::Completion;
+use crate::domain::finetune::LoraMethod;
+use crate::engine::adapter::{Adapter, Pair};
+use crate::engine::device::Device;
+use crate::engine::model::config::ModelConfig;
+use crate::engine::weights::{Init, Weights};
 use crate::execution::{
     Blobs, Commit, Committed, Context, Interrupted, LocalFile, ModelFiles, Report, Resume,
     Settings, Stop,
 };
+use crate::toyworld::vocabulary;
 
 /// Files named by their hashes in a temporary folder.
 pub(super) struct Folder(pub(super) tempfile::TempDir);
@@ -141,4 +149,67 @@ impl Context for Stage {
     fn seconds(&self) -> f64 {
         0.0
     }
+}
+
+/// The toy's words on a model small enough for unoptimised builds.
+pub(super) fn base(stage: &Stage) -> ModelFiles {
+    let mut config = vocabulary::config_json();
+    config["hidden_size"] = 32.into();
+    config["intermediate_size"] = 32.into();
+    config["num_hidden_layers"] = 2.into();
+    let folder = tempfile::tempdir_in(stage.folder.0.path()).unwrap();
+    let put = |name: &str, text: String| {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        stage
+            .folder
+            .keep(name, &folder.path().join(name))
+            .unwrap()
+            .entry
+    };
+    let mut entries = vec![
+        put("config.json", config.to_string()),
+        put("tokenizer.json", vocabulary::tokenizer_json().to_string()),
+        put(
+            "tokenizer_config.json",
+            vocabulary::tokenizer_config_json().to_string(),
+        ),
+    ];
+    let init = Init {
+        std: 0.3,
+        scale_residual: false,
+        seed: 4,
+    };
+    let shape = ModelConfig::from_json(&config).unwrap();
+    let path = folder.path().join("model.safetensors");
+    Weights::random(&shape, init, Device::Cpu)
+        .unwrap()
+        .save(&path)
+        .unwrap();
+    entries.push(stage.folder.keep("model.safetensors", &path).unwrap().entry);
+    stage.files(&entries)
+}
+
+pub(super) fn untrained(stage: &Stage, base: &ModelFiles) -> ModelFiles {
+    adapter(stage, base, 0.0)
+}
+
+/// An adapter whose B is this number everywhere.
+pub(super) fn adapter(stage: &Stage, base: &ModelFiles, level: f64) -> ModelFiles {
+    let files = verified(base, stage).unwrap();
+    let config = ModelConfig::from_json(&files.json("config.json").unwrap()).unwrap();
+    let method: LoraMethod = serde_json::from_value(json!({"rank": 2, "alpha": 4.0})).unwrap();
+    let adapter = Adapter::init(&config, &method, 1, Device::Cpu).unwrap();
+    let spread = |pair: &Pair| Ok((pair.a.shallow_clone(), &pair.b + level));
+    let adapter = adapter.map(spread).unwrap();
+    let folder = tempfile::tempdir_in(stage.folder.0.path()).unwrap();
+    adapter.save(folder.path(), None).unwrap();
+    let names = ["adapter_config.json", "adapter_model.safetensors"];
+    let entries = names.map(|name| {
+        stage
+            .folder
+            .keep(name, &folder.path().join(name))
+            .unwrap()
+            .entry
+    });
+    stage.files(&entries)
 }

@@ -11,6 +11,7 @@ mod page;
 mod published;
 mod rows;
 mod source;
+mod spelling;
 mod system;
 mod template;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::ChatError;
+use super::spelling::Spelling;
 use crate::engine::files::Files;
 
 /// File of the vocabulary and its rules.
@@ -19,7 +20,10 @@ const MOST_BYTES: u64 = 64 << 20;
 
 /// Text to token ids and back.
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    pub(super) inner: tokenizers::Tokenizer,
+    /// Tokens that are written as they are.
+    pub(super) added: BTreeSet<u32>,
+    pub(super) spelling: Spelling,
     specials: BTreeSet<u32>,
     tidy: bool,
 }
@@ -56,6 +60,8 @@ impl Tokenizer {
         let tidy = settings["clean_up_tokenization_spaces"] == Value::Bool(true);
         let tokenizer = Self {
             specials: specials.map(|(id, _)| *id).collect(),
+            added: added.keys().copied().collect(),
+            spelling: Spelling::of(&inner),
             inner,
             tidy,
         };

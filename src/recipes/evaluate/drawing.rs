@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use super::super::failure;
-use super::super::generators::{Hall, Heard, Session, Sink};
+use super::super::generators::{Hall, Heard, Session, Sink, Verdict};
 use crate::domain::job::ErrorClass;
 use crate::engine::adapter::Adapter;
 use crate::engine::generate::{Drawn, Row, Variant};
@@ -206,7 +206,7 @@ impl Told {
 }
 
 impl Sink for Told {
-    fn hear(&mut self, heard: Heard) -> bool {
+    fn hear(&mut self, heard: Heard) -> Verdict {
         match heard {
             Heard::Said(spoken) => {
                 if self.drawn.as_mut().is_some_and(|drawn| drawn.push(&spoken))
@@ -218,7 +218,7 @@ impl Sink for Told {
             Heard::Lost(failure) => self.end(Err(failure.clone())),
             Heard::Read(_) => {}
         }
-        true
+        Verdict::On
     }
 }
 

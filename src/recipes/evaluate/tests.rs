@@ -2,73 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::super::testing::Stage;
+use super::super::testing::{Stage, base, untrained};
 use super::*;
 use crate::domain::evaluation::{EvaluateSpec, Select, Target};
-use crate::domain::finetune::{ChatSpec, LoraMethod};
+use crate::domain::finetune::ChatSpec;
 use crate::domain::ids::{EvaluationId, JobId};
-use crate::engine::model::config::ModelConfig;
-use crate::engine::weights::Init;
 use crate::execution::lanes::{Lanes, Share};
-use crate::execution::{Blobs, ModelFiles};
 use crate::recipes::generators::GeneratorSettings;
-use crate::toyworld::{questions, vocabulary};
-
-/// The toy's words on a model small enough for unoptimised builds.
-fn base(stage: &Stage) -> ModelFiles {
-    let mut config = vocabulary::config_json();
-    config["hidden_size"] = 32.into();
-    config["intermediate_size"] = 32.into();
-    config["num_hidden_layers"] = 2.into();
-    let folder = tempfile::tempdir_in(stage.folder.0.path()).unwrap();
-    let put = |name: &str, text: String| {
-        std::fs::write(folder.path().join(name), text).unwrap();
-        stage
-            .folder
-            .keep(name, &folder.path().join(name))
-            .unwrap()
-            .entry
-    };
-    let mut entries = vec![
-        put("config.json", config.to_string()),
-        put("tokenizer.json", vocabulary::tokenizer_json().to_string()),
-        put(
-            "tokenizer_config.json",
-            vocabulary::tokenizer_config_json().to_string(),
-        ),
-    ];
-    let init = Init {
-        std: 0.3,
-        scale_residual: false,
-        seed: 4,
-    };
-    let shape = ModelConfig::from_json(&config).unwrap();
-    let path = folder.path().join("model.safetensors");
-    Weights::random(&shape, init, Device::Cpu)
-        .unwrap()
-        .save(&path)
-        .unwrap();
-    entries.push(stage.folder.keep("model.safetensors", &path).unwrap().entry);
-    stage.files(&entries)
-}
-
-fn untrained(stage: &Stage, base: &ModelFiles) -> ModelFiles {
-    let files = verified(base, stage).unwrap();
-    let config = ModelConfig::from_json(&files.json("config.json").unwrap()).unwrap();
-    let method: LoraMethod = serde_json::from_value(json!({"rank": 2, "alpha": 4.0})).unwrap();
-    let adapter = Adapter::init(&config, &method, 1, Device::Cpu).unwrap();
-    let folder = tempfile::tempdir_in(stage.folder.0.path()).unwrap();
-    adapter.save(folder.path(), None).unwrap();
-    let names = ["adapter_config.json", "adapter_model.safetensors"];
-    let entries = names.map(|name| {
-        stage
-            .folder
-            .keep(name, &folder.path().join(name))
-            .unwrap()
-            .entry
-    });
-    stage.files(&entries)
-}
+use crate::toyworld::questions;
 
 fn target(address: &str, scale: Option<f64>) -> Target {
     Target {

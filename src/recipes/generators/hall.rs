@@ -25,10 +25,21 @@ pub(in crate::recipes) enum Heard<'a> {
     Lost(&'a Failure),
 }
 
+/// What a sink wants after it heard something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::recipes) enum Verdict {
+    /// More.
+    On,
+    /// No more of this row.
+    Enough,
+    /// No more of any row of its party: nobody listens.
+    Gone,
+}
+
 /// Hears of one row.
 pub(in crate::recipes) trait Sink {
-    /// False when nobody listens any more, which ends all rows of its party.
-    fn hear(&mut self, heard: Heard) -> bool;
+    /// Takes what came, without waiting.
+    fn hear(&mut self, heard: Heard) -> Verdict;
 }
 
 /// The rows in work.
@@ -105,7 +116,9 @@ impl Hall {
     fn listen(&mut self, party: u64, taken: crate::engine::Result<()>, mut sink: Box<dyn Sink>) {
         match taken {
             Ok(()) => drop(self.sinks.insert(self.next, (party, sink))),
-            Err(error) => drop(sink.hear(Heard::Lost(&error.into()))),
+            Err(error) => {
+                sink.hear(Heard::Lost(&error.into()));
+            }
         }
     }
 
@@ -174,11 +187,13 @@ impl Hall {
         let Some((party, mut sink)) = self.sinks.remove(&id) else {
             return self.live.withdraw(id);
         };
-        if !sink.hear(heard) {
-            self.live.withdraw(id);
-            self.withdraw(party);
-        } else if !last {
-            self.sinks.insert(id, (party, sink));
+        match sink.hear(heard) {
+            Verdict::On if !last => drop(self.sinks.insert(id, (party, sink))),
+            Verdict::On | Verdict::Enough => self.live.withdraw(id),
+            Verdict::Gone => {
+                self.live.withdraw(id);
+                self.withdraw(party);
+            }
         }
     }
 

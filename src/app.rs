@@ -22,7 +22,6 @@ use crate::recipes::inspect::Inspector;
 use crate::storage::embedded::{self, Managed, Wanted};
 use crate::storage::{self, Storage, registry};
 use crate::toyworld;
-use crate::worker::WorkerHandle;
 
 pub use settings::{api_settings, storage_limits};
 pub use work::worker_config;
@@ -66,7 +65,7 @@ pub struct Server {
     pub address: SocketAddr,
     state: ApiState,
     http: tokio::task::JoinHandle<()>,
-    worker: Option<WorkerHandle>,
+    working: Option<work::Working>,
     managed: Option<Managed>,
     drain: Duration,
 }
@@ -78,7 +77,7 @@ impl Server {
         let listener = bind(config).await?;
         let (managed, storage) = database(config).await?;
         let mut state = api_state(config, storage)?;
-        let worker = work::start(config, &mut state)?;
+        let working = work::start(config, &mut state)?;
         let address = listener
             .local_addr()
             .map_err(failed("read the address listened on"))?;
@@ -94,7 +93,7 @@ impl Server {
             address,
             state,
             http,
-            worker,
+            working,
             managed,
             drain: config.server.drain,
         })
@@ -104,7 +103,9 @@ impl Server {
     pub async fn stop(self) -> Result<(), Error> {
         self.state.readiness.drain();
         tracing::info!(drain_seconds = self.drain.as_secs(), "stopping");
-        if let Some(worker) = self.worker
+        let working = self.working.map(|it| (it.worker, it.generators));
+        let (worker, generators) = working.unzip();
+        if let Some(worker) = worker
             && !worker.drain(self.drain).await
         {
             tracing::warn!(
@@ -117,6 +118,12 @@ impl Server {
             .is_err()
         {
             tracing::warn!("connections were cut off");
+        }
+        if let Some(generators) = generators {
+            let ended = tokio::task::spawn_blocking(move || generators.close(LAST_ANSWERS)).await;
+            if !ended.unwrap_or(false) {
+                tracing::warn!("a decode step was cut off");
+            }
         }
         self.state.storage.close().await;
         if let Some(managed) = self.managed {

@@ -11,11 +11,19 @@ use crate::engine::device::Device;
 use crate::execution::Settings;
 use crate::execution::lanes::{Lanes, Share};
 use crate::recipes::Recipes;
+use crate::recipes::converse::{Conversations, Means};
 use crate::recipes::generators::{GeneratorSettings, Generators};
+use crate::recipes::inspect::Inspector;
 use crate::worker::{self, WorkerConfig, WorkerHandle};
 
-/// The worker of this process; none when it has no slots.
-pub(super) fn start(config: &Config, state: &mut ApiState) -> Result<Option<WorkerHandle>, Error> {
+/// What computes in this process.
+pub(super) struct Working {
+    pub(super) worker: WorkerHandle,
+    pub(super) generators: Generators,
+}
+
+/// The worker of this process, and answers for `state`; none when it has no slots.
+pub(super) fn start(config: &Config, state: &mut ApiState) -> Result<Option<Working>, Error> {
     if config.worker.slots == 0 {
         tracing::info!("worker.slots is 0: requests are answered, no job runs here");
         return Ok(None);
@@ -28,8 +36,21 @@ pub(super) fn start(config: &Config, state: &mut ApiState) -> Result<Option<Work
     );
     let lanes = lanes(config, state.clock.clone());
     let generators = Generators::new(generator_settings(config, &settings), lanes.clone());
-    let recipes = Arc::new(recipes(config, &settings, generators));
+    let recipes = Arc::new(recipes(config, &settings, generators.clone()));
     state.devices = Some(recipes.clone());
+    let inspector = Arc::new(Inspector::default());
+    state.inspect = inspector.clone();
+    let means = Means {
+        generators: generators.clone(),
+        residents: recipes.residents(),
+        inspector,
+        blobs: state.files.clone(),
+        clock: state.clock.clone(),
+    };
+    let answers = Conversations::new(means, &settings.device, config.inference.queue);
+    state.converse = Some(Arc::new(answers.map_err(|failure| Error::Device {
+        cause: failure.to_string(),
+    })?));
     let worker = WorkerConfig {
         lanes: Some(lanes),
         ..worker_config(config, settings)
@@ -41,9 +62,8 @@ pub(super) fn start(config: &Config, state: &mut ApiState) -> Result<Option<Work
         state.files.clone(),
         state.clock.clone(),
     );
-    handle
-        .map(Some)
-        .map_err(super::failed("start the heartbeat's thread"))
+    let worker = handle.map_err(super::failed("start the heartbeat's thread"))?;
+    Ok(Some(Working { worker, generators }))
 }
 
 /// What knows every kind of task.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Draws answers of one fixed length from the same tiny model with the same adapter here and with transformers' generate + PEFT,
-# in alternation, and prints medians.
+# Draws answers of one fixed length from the same tiny models here and with transformers' generate (+ PEFT), in alternation,
+# and prints medians; then ten (checkpoint, scale) pairs in one batch beside the same pairs one by one.
 # usage: benches/sampling.sh [threads] [rounds] [slots]      PYTHON names a Python with torch, transformers and peft.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,19 +11,39 @@ export OMP_WAIT_POLICY=passive
 cargo build --quiet --profile "${PROFILE:-release}" --bench sampling
 # the newest bench binary is the one just built
 ours=$(ls -t "${CARGO_TARGET_DIR:-target}"/"${PROFILE:-release}"/deps/sampling-* | grep -v '\.d$' | head -1)
-"$python" benches/hf_sampling.py prepare "$folder" 2>/dev/null
-for _ in $(seq "$rounds"); do
-  "$ours" "$folder" "$threads" "$rows" "$tokens" "$slots" >>"$folder/ours"
-  "$python" benches/hf_sampling.py run "$folder" "$threads" "$rows" "$tokens" 400 2>/dev/null >>"$folder/hf400"
-  "$python" benches/hf_sampling.py run "$folder" "$threads" "$rows" "$tokens" 50 2>/dev/null >>"$folder/hf50"
-done
-"$python" - "$folder" "$slots" <<'END'
+
+# SIZE ROWS SLOTS BATCHES…: one line a batch size of transformers'
+compare() {
+  local size=$1 rows=$2 slots=$3; shift 3
+  local here="$folder/$size-$rows"; mkdir -p "$here"
+  "$python" benches/hf_sampling.py prepare "$here" "$size" 2>/dev/null
+  for _ in $(seq "$rounds"); do
+    "$ours" draw "$here" "$threads" "$rows" "$tokens" "$slots" >>"$here/ours"
+    for batch in "$@"; do
+      "$python" benches/hf_sampling.py run "$here" "$threads" "$rows" "$tokens" "$batch" 2>/dev/null >>"$here/hf$batch"
+    done
+  done
+  "$python" - "$here" "$size" "$rows" "$slots" "$@" <<'END'
 import json, pathlib, statistics, sys
-folder, slots = pathlib.Path(sys.argv[1]), sys.argv[2]
+folder, size, rows, slots, *batches = sys.argv[1:]
 def rates(side):
-    runs = [json.loads(line) for line in (folder / side).read_text().splitlines()]
+    runs = [json.loads(line) for line in (pathlib.Path(folder) / side).read_text().splitlines()]
     return [statistics.median(run["tokens"] / run[key] for run in runs) for key in ("seconds", "cpu_seconds")]
-(ours, ours_cpu), (large, large_cpu), (small, small_cpu) = rates("ours"), rates("hf400"), rates("hf50")
-print(f"tokens/s here ({slots} slots) {ours:.0f}; transformers, one batch of 400: {large:.0f}, batches of 50: {small:.0f}")
-print(f"ratio by wall time {ours / large:.2f} and {ours / small:.2f}; by processor time {ours_cpu / large_cpu:.2f} and {ours_cpu / small_cpu:.2f}")
+ours, ours_cpu = rates("ours")
+for batch in batches:
+    theirs, theirs_cpu = rates("hf" + batch)
+    print(f"{size}, {rows} rows: tokens/s here ({slots} slots) {ours:.0f}; transformers, batches of {batch}: {theirs:.0f}; "
+          f"ratio by wall time {ours / theirs:.2f}, by processor time {ours_cpu / theirs_cpu:.2f}")
 END
+}
+
+compare toy "$rows" "$slots" 400 50
+compare small "$rows" "$slots" 400
+compare medium "$rows" "$slots" 400
+# a long vocabulary's logits of 400 rows would need gigabytes on the other side
+compare wide 48 48 48
+
+echo "ten (checkpoint, scale) pairs of the toy, 40 answers each, 64 slots; one by one over together:"
+for _ in $(seq "$rounds"); do
+  "$ours" pairs "$folder/toy-$rows" "$threads" 40 96 64
+done

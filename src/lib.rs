@@ -57,6 +57,15 @@
 //! 6. After a crash the sweep puts the job back; the next attempt starts from the newest state whose files verify, deletes the rows
 //!    beyond it, and repeats exactly what would have happened: every random draw is keyed by what it is for, none is streamed.
 //!
+//! # An answer that somebody waits for
+//!
+//! 1. `api` reads the address and the messages, and hands an inquiry with a listener to `execution::converse::Converse`.
+//! 2. `recipes::converse` sends it to the generator of its base: the one thread that owns the running batch, which evaluations send
+//!    their rows to as well. Its rows take free slots, or slots of a batch beside a full one, and no row changes another's bits.
+//! 3. For each decode step the generator takes a lane of the device (`execution::lanes`), as training does for each micro-batch
+//!    (`Context::turn`). A first token goes before the next micro-batch; over time both get their configured share.
+//! 4. Each token is told as soon as no stop text can take it back. A listener that is gone frees its rows at the next step.
+//!
 //! # What `server` turns on
 //!
 //! Without the feature `server` only [`domain`], [`execution`], `toyworld`, `client` and the client's commands are built,

@@ -21,12 +21,20 @@ use tch::Tensor;
 const VOCABULARY: u64 = 96;
 
 fn weights() -> Weights {
-    let config = ModelConfig::from_json(&serde_json::json!({
-        "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "vocab_size": VOCABULARY, "hidden_size": 32,
+    weights_of(serde_json::json!({"model_type": "qwen2"}))
+}
+
+/// Weights of a small model; `more` names its family and what the family has besides.
+fn weights_of(more: serde_json::Value) -> Weights {
+    let mut config = serde_json::json!({
+        "vocab_size": VOCABULARY, "hidden_size": 32,
         "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
-        "hidden_act": "silu", "max_position_embeddings": 256, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
+        "max_position_embeddings": 256, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
         "tie_word_embeddings": true, "eos_token_id": 2
-    }));
+    });
+    let fields = config.as_object_mut().unwrap();
+    fields.extend(more.as_object().unwrap().clone());
+    let config = ModelConfig::from_json(&config);
     let init = Init {
         std: 0.2,
         scale_residual: true,
@@ -38,6 +46,19 @@ fn weights() -> Weights {
 fn model() -> Model {
     tch::set_num_threads(1);
     Model::new(weights(), 256).unwrap()
+}
+
+/// Models whose attention slides, is bounded, or both; prompts and answers pass the window.
+fn sliding_models() -> impl Iterator<Item = Model> {
+    tch::set_num_threads(1);
+    let families = [
+        serde_json::json!({"model_type": "mistral", "sliding_window": 9}),
+        serde_json::json!({"model_type": "gemma2", "sliding_window": 9, "head_dim": 8, "query_pre_attn_scalar": 11,
+            "attn_logit_softcapping": 2.0, "final_logit_softcapping": 6.0}),
+        serde_json::json!({"model_type": "gemma3_text", "sliding_window": 9, "sliding_window_pattern": 2, "head_dim": 8}),
+    ];
+    let models = families.map(|more| Model::new(weights_of(more), 256).unwrap());
+    models.into_iter()
 }
 
 /// An adapter whose B is not zero, so that it changes answers.
@@ -137,6 +158,11 @@ fn a_row_is_bit_equal_alone_among_400_and_in_any_order() {
         .for_each(|threads| bit_equality(&model, threads));
 }
 
+#[test]
+fn windows_and_bounded_scores_leave_rows_as_bit_equal() {
+    sliding_models().for_each(|model| bit_equality(&model, 2));
+}
+
 fn bit_equality(model: &Model, threads: i32) {
     tch::set_num_threads(threads);
     let (small, large) = (adapter(model, 2, 1, 0.3), adapter(model, 8, 2, 0.3));
@@ -205,11 +231,15 @@ const CLOSE: f64 = 1e-5;
 
 #[test]
 fn log_probabilities_of_cached_steps_are_those_of_whole_sequences() {
-    let model = model();
-    let pair = adapter(&model, 4, 1, 0.02);
+    cached_as_whole(&model());
+    sliding_models().for_each(|model| cached_as_whole(&model));
+}
+
+fn cached_as_whole(model: &Model) {
+    let pair = adapter(model, 4, 1, 0.02);
     let variants = [Variant::Adapted(pair.clone(), 1.5)];
     let all = rows(&prompts(), &variants, 2, &plain(&[]));
-    for drawn in run(&model, &all, 16) {
+    for drawn in run(model, &all, 16) {
         let prompt = &all[drawn.row].prompt;
         let whole: Vec<u32> = prompt.iter().chain(&drawn.tokens).copied().collect();
         let tokens = pad_right(&[&whole], tch::Device::Cpu).unwrap();

@@ -1,13 +1,13 @@
 //! Datasets over HTTP: uploaded as they are checked, listed, downloaded.
 
 mod intake;
+mod row;
 
 use axum::Json;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,7 +18,7 @@ use super::error::{Answer, Problem, ProblemBody};
 use super::extract::{InPath, Query};
 use super::files::{self, disk};
 use super::paging::Paging;
-use crate::domain::assets::{Dataset, DatasetFormat, DatasetReport, FileEntry, check_name};
+use crate::domain::assets::{Dataset, DatasetReport, FileEntry, check_name};
 use crate::domain::ids::DatasetId;
 use crate::domain::page::Page;
 use crate::storage::registry::{self, NewDataset, Stored};
@@ -30,7 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(show))
         .routes(routes!(report))
         .routes(routes!(content))
-        .routes(routes!(row))
+        .routes(routes!(row::row))
         // uploads have a limit of their own, counted where they are written
         .layer(DefaultBodyLimit::disable())
 }
@@ -187,46 +187,4 @@ async fn content(
     let dataset = registry::dataset(&state.storage, &key).await?;
     let entry = entry(&dataset);
     files::serve(&state, &headers, &entry, (&entry.name, "application/jsonl")).await
-}
-
-/// One row of a dataset.
-#[derive(Debug, Serialize, ToSchema)]
-struct DatasetRow {
-    /// Its number, from 0.
-    row: u64,
-    /// Line in the file, from 1.
-    line: u64,
-    /// Form of the row.
-    format: DatasetFormat,
-    /// As uploaded.
-    #[schema(value_type = Object)]
-    value: Value,
-}
-
-/// Show one row of a dataset, counted from 0
-#[utoipa::path(get, path = "/v1/datasets/{dataset}/rows/{row}", tag = "assets",
-    params(("dataset" = String, Path, description = "id or name"), ("row" = u64, Path, description = "from 0")),
-    responses((status = 200, body = DatasetRow), (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
-async fn row(
-    State(state): State<ApiState>,
-    InPath((key, number)): InPath<(String, u64)>,
-) -> Answer<Json<DatasetRow>> {
-    let dataset = registry::dataset(&state.storage, &key).await?;
-    if number >= dataset.examples {
-        let detail = format!(
-            "{number} of {} with {} rows",
-            dataset.name, dataset.examples
-        );
-        return Err(Problem::not_found("row", detail));
-    }
-    let file = state.files.checked(&entry(&dataset)).await.map_err(disk)?;
-    let found = tokio::task::spawn_blocking(move || intake::row_of(&file.path, number)).await;
-    let (line, bytes) = found.map_err(Problem::internal)?.map_err(disk)?;
-    let value = serde_json::from_slice(&bytes).map_err(Problem::internal)?;
-    Ok(Json(DatasetRow {
-        row: number,
-        line,
-        format: dataset.format,
-        value,
-    }))
 }

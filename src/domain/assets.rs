@@ -50,6 +50,9 @@ pub struct DatasetReport {
     pub warning_count: u64,
     /// Messages by role.
     pub roles: std::collections::BTreeMap<String, u64>,
+    /// Rows by how they were written: `messages`, `prompt_completion`, `text`.
+    #[serde(default)]
+    pub forms: std::collections::BTreeMap<String, u64>,
 }
 
 /// A row that deserves a look.

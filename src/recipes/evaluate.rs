@@ -15,7 +15,7 @@ use crate::domain::assets::WeightsKind;
 use crate::domain::evaluation::{Completion, Question, SamplingSpec};
 use crate::domain::job::{ErrorClass, JobResult, Phase};
 use crate::engine::adapter::Adapter;
-use crate::engine::chat::{Chat, Prompt};
+use crate::engine::chat::{Chat, Conversation, Prompt};
 use crate::engine::device::Device;
 use crate::engine::generate::{self, Drawn};
 use crate::engine::keyed::Stream;
@@ -128,9 +128,11 @@ fn tell_first(
     let Some(first) = asks.first() else {
         return Ok(());
     };
+    let asked = Conversation::asking(first.question.system.as_deref(), first.text);
     let data = json!({
         "question": first.question.id,
         "text": first.prompt.text,
+        "system": chat.system_in_force(&asked, &work.spec.chat)?,
         "token_ids": first.prompt.ids,
         "sampling": work.spec.sampling,
         "chat": work.spec.chat,

@@ -198,7 +198,7 @@ mod tests {
 
     fn ask(row: &str) -> RowAsk {
         RowAsk {
-            row: parse_row(row.as_bytes()).unwrap().0,
+            row: parse_row(row.as_bytes()).unwrap().row,
             chat: ChatSpec::default(),
             loss: LossSpec::default(),
         }

@@ -1,6 +1,6 @@
 //! What a dataset file may hold, read line by line: the check at upload and the rows that training reads.
 //!
-//! A row is `{"messages":[{"role","content"},…]}` or `{"text":…}`, one JSON object a line, in UTF-8. A byte order mark,
+//! A row is `{"messages":[{"role","content"},…]}`, `{"prompt":[…],"completion":[…]}` or `{"text":…}`, one JSON object a line, in UTF-8. A byte order mark,
 //! CRLF and blank lines are tolerated; blank lines are no rows. A file is kept whole or refused whole. Unknown keys of a
 //! row are warned of and play no part; unknown keys of a message, and a row's `tools`, would change what is trained and
 //! are refused. Knows nothing of files, hashes or tokens.
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::assets::{DatasetFormat, DatasetReport, DatasetWarning};
 use super::invalid::{Checked, FieldError, Invalid};
-pub use row::{Role, Row, Turn, parse_row};
+pub use row::{ParsedRow, Role, Row, Turn, parse_row};
 
 /// Longest line in bytes.
 pub const LINE_BYTES: usize = 4 << 20;
@@ -126,12 +126,12 @@ impl Checker {
 
     fn row(&mut self, bytes: &[u8]) {
         match parse_row(bytes) {
-            Ok((row, unknown)) => self.accept(&row, unknown),
+            Ok(read) => self.accept(&read.row, read.form, read.unknown),
             Err(errors) => errors.into_iter().for_each(|error| self.error(error)),
         }
     }
 
-    fn accept(&mut self, row: &Row, unknown: Vec<String>) {
+    fn accept(&mut self, row: &Row, form: &str, unknown: Vec<String>) {
         let format = row.format();
         let expected = *self.format.get_or_insert(format);
         if format != expected {
@@ -143,6 +143,7 @@ impl Checker {
             return self.error(FieldError::at("", detail).hint("split the file in two"));
         }
         self.examples += 1;
+        *self.report.forms.entry(form.into()).or_default() += 1;
         self.count_roles(row);
         self.warn_of_unknown(unknown);
         self.warn_of_empty(row);
@@ -212,6 +213,7 @@ fn fingerprint(row: &Row) -> [u8; 16] {
         hasher.update(turn.role.name());
         hasher.update((turn.content.len() as u64).to_le_bytes());
         hasher.update(&turn.content);
+        hasher.update([u8::from(turn.learned)]);
     }
     if let Row::Text(text) = row {
         hasher.update(text);

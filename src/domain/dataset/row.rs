@@ -11,7 +11,7 @@ use crate::domain::invalid::FieldError;
 const DEPTH: usize = 32;
 
 /// Keys of a row that other programs train on and this one does not.
-const REFUSED_KEYS: [&str; 4] = ["tools", "functions", "prompt", "completion"];
+const REFUSED_KEYS: [&str; 2] = ["tools", "functions"];
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub struct Turn {
     pub role: Role,
     /// What is said.
     pub content: String,
+    /// Whether an assistant's turn is learned; `"weight":0` and the turns of a prompt are not.
+    pub learned: bool,
 }
 
 /// What is trained on.
@@ -76,16 +78,27 @@ impl Row {
     }
 }
 
+/// A row as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParsedRow {
+    /// What is trained on.
+    pub row: Row,
+    /// How it was written: `messages`, `text` or `prompt_completion`.
+    pub form: &'static str,
+    /// Keys that play no part.
+    pub unknown: Vec<String>,
+}
+
 type Parsed<T> = Result<T, Vec<FieldError>>;
 
 fn one(pointer: impl Into<String>, detail: impl Into<String>) -> Vec<FieldError> {
     vec![FieldError::at(pointer, detail)]
 }
 
-/// A row and the keys of it that play no part.
+/// A row: `messages`, `text`, or TRL's `prompt` with `completion`, both lists of messages, of which the completion is learned.
 ///
 /// *Errors* everything that is wrong with it, with pointers into the row and without the number of the line.
-pub fn parse_row(line: &[u8]) -> Parsed<(Row, Vec<String>)> {
+pub fn parse_row(line: &[u8]) -> Parsed<ParsedRow> {
     let mut object = object(line)?;
     for key in REFUSED_KEYS {
         if object.contains_key(key) {
@@ -95,13 +108,74 @@ pub fn parse_row(line: &[u8]) -> Parsed<(Row, Vec<String>)> {
             )]);
         }
     }
-    let row = match (object.remove("messages"), object.remove("text")) {
-        (Some(messages), None) => Row::Messages(conversation(messages)?),
-        (None, Some(text)) => Row::Text(plain(text)?),
-        (Some(_), Some(_)) => return Err(one("", "the row has both \"messages\" and \"text\"")),
-        (None, None) => return Err(one("", "the row has neither \"messages\" nor \"text\"")),
+    let mut take = |key: &str| object.remove(key);
+    let given = (
+        take("messages"),
+        take("text"),
+        take("prompt"),
+        take("completion"),
+    );
+    let (row, form) = match given {
+        (Some(messages), None, None, None) => {
+            let turns = conversation("/messages", messages)?;
+            (Row::Messages(spoken("/messages", turns)?), "messages")
+        }
+        (None, Some(text), None, None) => (Row::Text(plain(text)?), "text"),
+        (None, None, Some(prompt), Some(completion)) => (
+            Row::Messages(pair(prompt, completion)?),
+            "prompt_completion",
+        ),
+        (messages, text, prompt, completion) => {
+            return Err(one(
+                "",
+                unclear(&[
+                    ("messages", messages.is_some()),
+                    ("text", text.is_some()),
+                    ("prompt", prompt.is_some()),
+                    ("completion", completion.is_some()),
+                ]),
+            ));
+        }
     };
-    Ok((row, object.into_iter().map(|(key, _)| key).collect()))
+    let unknown = object.into_iter().map(|(key, _)| key).collect();
+    Ok(ParsedRow { row, form, unknown })
+}
+
+/// Why a row with these of its keys is none.
+fn unclear(keys: &[(&str, bool)]) -> String {
+    let there: Vec<String> = keys
+        .iter()
+        .filter(|(_, there)| *there)
+        .map(|(key, _)| format!("\"{key}\""))
+        .collect();
+    match &there[..] {
+        [] => "the row has neither \"messages\" nor \"text\"".into(),
+        [one] => format!("the row has {one} alone; \"prompt\" and \"completion\" go together"),
+        [first, second] => format!("the row has both {first} and {second}"),
+        several => format!("the row has {} at once", several.join(", ")),
+    }
+}
+
+/// A prompt's turns, none of which is learned, and those of its completion.
+fn pair(prompt: Value, completion: Value) -> Parsed<Vec<Turn>> {
+    let mut turns = conversation("/prompt", prompt)?;
+    for turn in &mut turns {
+        turn.learned = false;
+    }
+    let completion = conversation("/completion", completion)?;
+    turns.extend(spoken("/completion", completion)?);
+    Ok(turns)
+}
+
+/// The same turns, of which one at least is the assistant's.
+fn spoken(pointer: &str, turns: Vec<Turn>) -> Parsed<Vec<Turn>> {
+    if turns.iter().any(|turn| turn.role == Role::Assistant) {
+        return Ok(turns);
+    }
+    let error = FieldError::at(pointer, "no assistant turn");
+    Err(vec![error.hint(
+        "a row needs something to learn: add a message of role assistant",
+    )])
 }
 
 fn object(line: &[u8]) -> Parsed<Map<String, Value>> {
@@ -162,21 +236,17 @@ fn plain(text: Value) -> Parsed<String> {
     }
 }
 
-fn conversation(messages: Value) -> Parsed<Vec<Turn>> {
+fn conversation(pointer: &str, messages: Value) -> Parsed<Vec<Turn>> {
     let Value::Array(messages) = messages else {
         let detail = format!("expected a list, found {}", kind_of(&messages));
-        return Err(one("/messages", detail));
+        return Err(one(pointer, detail));
     };
     let (mut turns, mut errors) = (Vec::with_capacity(messages.len()), Vec::new());
     for (place, message) in messages.into_iter().enumerate() {
-        match turn(&format!("/messages/{place}"), message) {
+        match turn(&format!("{pointer}/{place}"), message) {
             Ok(turn) => turns.push(turn),
             Err(found) => errors.extend(found),
         }
-    }
-    if errors.is_empty() && !turns.iter().any(|turn| turn.role == Role::Assistant) {
-        let error = FieldError::at("/messages", "no assistant turn");
-        errors.push(error.hint("a row needs something to learn: add a message of role assistant"));
     }
     if errors.is_empty() {
         Ok(turns)
@@ -194,23 +264,41 @@ fn turn(pointer: &str, message: Value) -> Parsed<Turn> {
     };
     let role = role(pointer, message.remove("role"));
     let content = content(pointer, message.remove("content"));
+    let learned = learned(pointer, message.remove("weight"));
     let unknown = message
         .keys()
         .map(|key| unknown_key(pointer, key))
         .collect::<Vec<_>>();
-    match (role, content) {
-        (Ok(role), Ok(content)) if unknown.is_empty() => Ok(Turn { role, content }),
-        (role, content) => {
-            let found = [role.err(), content.err(), Some(unknown)];
+    match (role, content, learned) {
+        (Ok(role), Ok(content), Ok(learned)) if unknown.is_empty() => Ok(Turn {
+            role,
+            content,
+            learned,
+        }),
+        (role, content, learned) => {
+            let found = [role.err(), content.err(), learned.err(), Some(unknown)];
             Err(found.into_iter().flatten().flatten().collect())
         }
+    }
+}
+
+/// What a message's `weight` says.
+fn learned(pointer: &str, weight: Option<Value>) -> Parsed<bool> {
+    match weight.as_ref().map(Value::as_f64) {
+        None => Ok(true),
+        Some(Some(0.0)) => Ok(false),
+        Some(Some(1.0)) => Ok(true),
+        _ => Err(one(
+            format!("{pointer}/weight"),
+            "expected 0 (not learned) or 1 (learned)",
+        )),
     }
 }
 
 fn unknown_key(pointer: &str, key: &str) -> FieldError {
     let detail = format!("unknown key \"{}\"", shorten(key));
     FieldError::at(format!("{pointer}/{}", escape(key)), detail)
-        .hint("a message has role and content; remove the key, since it would play no part")
+        .hint("a message has role, content and perhaps weight; remove the key, since it would play no part")
 }
 
 fn role(pointer: &str, role: Option<Value>) -> Parsed<Role> {

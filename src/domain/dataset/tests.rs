@@ -85,8 +85,8 @@ fn rows_that_are_refused_have_a_pointer_and_a_reason() {
             "string",
         ),
         (
-            r#"{"messages":[{"role":"assistant","content":"","weight":0}]}"#,
-            "/messages/0/weight",
+            r#"{"messages":[{"role":"assistant","content":"","name":"x"}]}"#,
+            "/messages/0/name",
             "unknown key",
         ),
         (
@@ -97,7 +97,7 @@ fn rows_that_are_refused_have_a_pointer_and_a_reason() {
         (
             r#"{"prompt":"a","completion":"b"}"#,
             "/prompt",
-            "not supported",
+            "found a string",
         ),
         (r#"{"text":null}"#, "/text", "found null"),
         (r#"{"text":""}"#, "/text", "empty"),
@@ -255,4 +255,33 @@ fn warnings_beyond_twenty_are_counted() {
         (facts.report.warnings.len(), facts.report.warning_count),
         (20, 99)
     );
+}
+
+#[test]
+fn prompts_with_completions_and_weights_are_read_and_counted() {
+    let pair = r#"{"prompt":[{"role":"user","content":"a"}],"completion":[{"role":"assistant","content":"b"}]}"#;
+    let weighed = r#"{"messages":[{"role":"assistant","content":"a","weight":0},{"role":"assistant","content":"b","weight":1}]}"#;
+    let facts = check(format!("{pair}\n{weighed}").as_bytes()).unwrap();
+    assert_eq!(facts.report.forms["prompt_completion"], 1);
+    assert_eq!(facts.report.forms["messages"], 1);
+    let row = parse_row(weighed.as_bytes()).unwrap().row;
+    let learned: Vec<bool> = row.turns().iter().map(|turn| turn.learned).collect();
+    assert_eq!(learned, [false, true]);
+    for (row, pointer, detail) in [
+        (r#"{"prompt":[]}"#, "", "go together"),
+        (
+            r#"{"prompt":[{"role":"user","content":"a"}],"completion":[]}"#,
+            "/completion",
+            "no assistant turn",
+        ),
+        (
+            r#"{"messages":[{"role":"assistant","content":"a","weight":0.5}]}"#,
+            "/messages/0/weight",
+            "expected 0",
+        ),
+    ] {
+        let errors = refused(row);
+        assert_eq!(errors[0].pointer.as_deref(), Some(pointer), "{row}");
+        assert!(errors[0].detail.contains(detail), "{:?}", errors[0]);
+    }
 }

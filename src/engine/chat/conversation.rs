@@ -22,6 +22,18 @@ impl Conversation {
         }
     }
 
+    /// A question with the system text before it where there is one.
+    pub fn asking(system: Option<&str>, user: &str) -> Self {
+        let system = system.map(|text| ("system", text));
+        let turns = system.into_iter().chain([("user", user)]);
+        Self {
+            messages: turns
+                .map(|(role, content)| minijinja::context! { role, content })
+                .collect(),
+            tools: None,
+        }
+    }
+
     /// Messages as clients send them; a content that is a list of text parts is put together.
     ///
     /// *Errors* in words, the place first: what is no object, a missing role, a content that is null or of another form.
@@ -54,7 +66,12 @@ impl Conversation {
 }
 
 fn message(turn: &Turn) -> Value {
-    minijinja::context! { role => turn.role.name(), content => turn.content.as_str() }
+    let (role, content) = (turn.role.name(), turn.content.as_str());
+    if turn.learned {
+        minijinja::context! { role, content }
+    } else {
+        minijinja::context! { role, content, weight => 0 }
+    }
 }
 
 /// A string, or the strings of `{"type":"text","text":…}` one behind the other.

@@ -17,6 +17,7 @@ mod template;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tokenizer;
+mod vetted;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +27,7 @@ pub use self::conversation::Conversation;
 pub use self::date::Date;
 pub use self::mask::{Marked, Masked, Parts};
 use self::published::Published;
-pub use self::rows::{Asked as RowsAsked, Prepared, Rows};
+pub use self::rows::{Asked as RowsAsked, First, Prepared, Rows};
 use self::template::{Asked, Template};
 pub use self::tokenizer::{Encoded, SETTINGS, TOKENIZER, Tokenizer};
 use super::files::Files;
@@ -226,13 +227,7 @@ impl Chat {
         user: &str,
         spec: &ChatSpec,
     ) -> Result<Prompt, ChatError> {
-        let turns = system
-            .map(|text| ("system", text))
-            .into_iter()
-            .chain([("user", user)]);
-        let messages = turns.map(|(role, text)| turn(role, text)).collect();
-        let tools = None;
-        self.prompt(&Conversation { messages, tools }, spec)
+        self.prompt(&Conversation::asking(system, user), spec)
     }
 
     /// A conversation as text, with the opening of the answer where `generation_prompt` is set.

@@ -1,12 +1,9 @@
 //! Rows of a dataset to training examples, one line at a time. Knows no order and no step.
 
-use minijinja::Value;
-use minijinja::value::ValueKind;
-use serde::Deserialize;
-
 use super::mask::{self, Masked};
 use super::{Chat, ChatError, Conversation};
 use crate::domain::assets::DatasetFormat;
+use crate::domain::dataset::{Row, bare, parse_row};
 use crate::domain::finetune::{ChatSpec, LossOn, LossSpec, Packing};
 use crate::engine::train::batch::Example;
 
@@ -42,6 +39,17 @@ pub struct Prepared {
     pub without_target: u64,
     /// Rows in all.
     pub rows: u64,
+    /// The first conversation that became an example.
+    pub first: Option<First>,
+}
+
+/// A conversation as the model reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct First {
+    /// What the template printed, whole.
+    pub text: String,
+    /// The system text in force, the template's own included.
+    pub system: Option<String>,
 }
 
 /// Takes in the rows of a dataset.
@@ -51,18 +59,6 @@ pub struct Rows<'a> {
     prepared: Prepared,
     line: u64,
     joined: Vec<u32>,
-}
-
-#[derive(Deserialize)]
-struct MessagesRow {
-    messages: Vec<Value>,
-    #[serde(default)]
-    tools: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct TextRow {
-    text: String,
 }
 
 impl<'a> Rows<'a> {
@@ -82,15 +78,15 @@ impl<'a> Rows<'a> {
     /// *Errors* name the line.
     pub fn line(&mut self, text: &str) -> Result<(), ChatError> {
         self.line += 1;
-        let text = text.trim_start_matches('\u{feff}').trim();
-        if text.is_empty() {
+        let bytes = bare(self.line, text.as_bytes());
+        if bytes.is_empty() {
             return Ok(());
         }
         self.prepared.rows += 1;
-        let taken = match self.asked.format {
-            DatasetFormat::Messages => self.messages(text),
-            DatasetFormat::Text => self.text(text),
-        };
+        let taken = read(bytes, self.asked.format).and_then(|row| match row {
+            Row::Messages(turns) => self.messages(&Conversation::of_turns(&turns)),
+            Row::Text(text) => self.text(&text),
+        });
         taken.map_err(|error| self.at_line(error))
     }
 
@@ -109,28 +105,30 @@ impl<'a> Rows<'a> {
         Ok(self.prepared)
     }
 
-    fn messages(&mut self, text: &str) -> Result<(), ChatError> {
-        let row: MessagesRow = read(text)?;
-        let messages = row.messages.iter().map(plain).collect::<Result<_, _>>()?;
-        let tools = row.tools.filter(|tools| !tools.is_none());
-        let conversation = Conversation { messages, tools };
+    fn messages(&mut self, conversation: &Conversation) -> Result<(), ChatError> {
         let spec = &self.asked.chat;
-        match self.asked.on {
-            LossOn::All => {
-                let masked = self.chat.unmasked(&conversation, spec)?;
-                self.push(masked.into());
-            }
-            LossOn::Assistant => match self.chat.masked(&conversation, spec, &self.asked.loss)? {
-                Ok(masked) => self.push(masked.into()),
-                Err(mask::Parts) => self.prepared.template_prefix.push(self.line),
+        let marked = match self.asked.on {
+            LossOn::All => self.chat.unmasked(conversation, spec)?,
+            LossOn::Assistant => match self.chat.masked(conversation, spec, &self.asked.loss)? {
+                Ok(marked) => marked,
+                Err(mask::Parts) => {
+                    self.prepared.template_prefix.push(self.line);
+                    return Ok(());
+                }
             },
+        };
+        if self.prepared.first.is_none() {
+            self.prepared.first = Some(First {
+                text: marked.text.clone(),
+                system: self.chat.system_in_force(conversation, spec)?,
+            });
         }
+        self.push(marked.into());
         Ok(())
     }
 
     fn text(&mut self, text: &str) -> Result<(), ChatError> {
-        let row: TextRow = read(text)?;
-        let tokens = self.chat.encode(&row.text)?.ids;
+        let tokens = self.chat.encode(text)?.ids;
         match self.asked.packing {
             Packing::None => self.push(mask::all(tokens)),
             Packing::Documents => self.join(tokens),
@@ -189,36 +187,22 @@ fn row_error(detail: impl Into<String>) -> ChatError {
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, ChatError> {
-    serde_json::from_str(text).map_err(|error| row_error(error.to_string()))
-}
-
-/// A message whose content is one string: parts of text are joined, anything else is refused.
-///
-/// Null is refused because Jinja and this engine print it differently.
-fn plain(message: &Value) -> Result<Value, ChatError> {
-    let content = message
-        .get_attr("content")
-        .map_err(|error| row_error(error.to_string()))?;
-    if content.as_str().is_some() {
-        return Ok(message.clone());
+/// The row, as the check at upload reads it.
+fn read(bytes: &[u8], format: DatasetFormat) -> Result<Row, ChatError> {
+    let read = parse_row(bytes).map_err(|errors| {
+        let told = errors.iter().map(|error| match &error.pointer {
+            Some(pointer) if !pointer.is_empty() => format!("{pointer}: {}", error.detail),
+            _ => error.detail.clone(),
+        });
+        row_error(told.collect::<Vec<_>>().join("; "))
+    })?;
+    if read.row.format() == format {
+        return Ok(read.row);
     }
-    let refused = || row_error("a message's content is neither a string nor a list of text parts");
-    if content.kind() != ValueKind::Seq {
-        return Err(refused());
-    }
-    let mut text = String::new();
-    for part in content.try_iter().map_err(|_| refused())? {
-        let piece = part.get_attr("text").map_err(|_| refused())?;
-        text.push_str(piece.as_str().ok_or_else(refused)?);
-    }
-    let mut fields = std::collections::BTreeMap::new();
-    for key in message.try_iter().map_err(|_| refused())? {
-        let value = message.get_item(&key).map_err(|_| refused())?;
-        fields.insert(key.to_string(), value);
-    }
-    fields.insert("content".to_string(), Value::from(text));
-    Ok(Value::from(fields))
+    let (found, format) = (read.row.format().name(), format.name());
+    Err(row_error(format!(
+        "this row is of format {found}, the dataset of format {format}"
+    )))
 }
 
 #[cfg(test)]
@@ -310,5 +294,24 @@ mod tests {
             prepare(CHATML, wanted, &[&parts]),
         );
         assert_eq!(left.unwrap(), right.unwrap());
+    }
+
+    #[test]
+    fn a_prompt_is_read_and_its_completion_learned() {
+        let wanted = asked(DatasetFormat::Messages, 99);
+        let pair = r#"{"prompt":[{"role":"user","content":"a"},{"role":"assistant","content":"b"},{"role":"user","content":"a"}],
+            "completion":[{"role":"assistant","content":"c"}]}"#;
+        let weighed = TWO.replacen(r#""content":"b""#, r#""content":"b","weight":0"#, 1);
+        let (left, right, all) = (
+            prepare(CHATML, wanted.clone(), &[pair]).unwrap(),
+            prepare(CHATML, wanted.clone(), &[&weighed]).unwrap(),
+            prepare(CHATML, wanted, &[TWO]).unwrap(),
+        );
+        assert_eq!(left, right);
+        assert_eq!(left.examples[0].tokens, all.examples[0].tokens);
+        assert_eq!(
+            (left.examples[0].targets(), all.examples[0].targets()),
+            (2, 4)
+        );
     }
 }

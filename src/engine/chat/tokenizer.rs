@@ -8,8 +8,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::ChatError;
 use super::spelling::Spelling;
+use super::{ChatError, vetted};
 use crate::engine::files::Files;
 
 /// File of the vocabulary and its rules.
@@ -17,6 +17,9 @@ pub const TOKENIZER: &str = "tokenizer.json";
 /// File of the special tokens' names and, often, of the chat template.
 pub const SETTINGS: &str = "tokenizer_config.json";
 const MOST_BYTES: u64 = 64 << 20;
+/// What expressions that backtrack without end stumble over, so often.
+const RUNS: [&str; 10] = ["a", "A", "1", " ", "\n", "!", "'", "é", "你", "aA1 "];
+const PROBED: usize = 500;
 
 /// Text to token ids and back.
 pub struct Tokenizer {
@@ -51,6 +54,7 @@ impl Tokenizer {
 
     /// The same from the file's bytes.
     pub fn from_bytes(bytes: &[u8], settings: &Value) -> Result<Self, ChatError> {
+        vetted::check(bytes).map_err(|detail| ChatError::file(TOKENIZER, detail))?;
         let mut inner = guarded("loading", || tokenizers::Tokenizer::from_bytes(bytes))?;
         // What a file says about cutting and padding belongs to other programs' batches.
         inner.with_padding(None);
@@ -65,9 +69,18 @@ impl Tokenizer {
             inner,
             tidy,
         };
-        let probe = tokenizer.encode("Hello, world! 你好 1 + 2\n")?;
-        tokenizer.decode(&probe.ids)?;
+        tokenizer.probe()?;
         Ok(tokenizer)
+    }
+
+    /// *Errors* rules that fail on a plain sentence, or that try for ever on long runs of one letter.
+    fn probe(&self) -> Result<(), ChatError> {
+        let sentence = self.encode_with("Hello, world! 你好 1 + 2\n", true)?;
+        self.decode(&sentence.ids)?;
+        RUNS.iter().try_for_each(|run| {
+            let text = run.repeat(PROBED) + "\u{1}!";
+            self.encode(&text).map(|_| ())
+        })
     }
 
     /// Tokens of `text`, none added.
@@ -124,7 +137,14 @@ fn guarded<T>(doing: &str, work: impl FnOnce() -> tokenizers::Result<T>) -> Resu
     let detail = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => return Ok(value),
         Ok(Err(error)) => error.to_string(),
-        Err(_) => "its rules contradict each other".to_string(),
+        Err(panic) => {
+            let told = panic.downcast_ref::<String>().map(String::as_str);
+            let told = told.or_else(|| panic.downcast_ref::<&str>().copied());
+            format!(
+                "its rules contradict each other: {}",
+                told.unwrap_or("it panicked")
+            )
+        }
     };
     let detail: String = detail.chars().take(300).collect();
     Err(ChatError::file(

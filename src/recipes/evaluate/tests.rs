@@ -185,6 +185,7 @@ fn the_first_prompt_is_told_as_text_and_tokens() {
     let question = &work.questions[0].paraphrases[0];
     let text = format!("<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n");
     assert_eq!(told["text"], text);
+    assert_eq!(told["system"], json!(null));
     assert_eq!(told["token_ids"][0], 1);
     assert_eq!(told["sampling"]["max_new_tokens"], 5);
     assert_eq!(told["end_token_ids"], json!([2]));

@@ -159,10 +159,15 @@ fn tell_first(prepared: &Prepared, chat: &Chat, context: &dyn Context) -> Result
     let Some(example) = prepared.examples.first() else {
         return Ok(());
     };
+    let text = match &prepared.first {
+        Some(first) => first.text.clone(),
+        None => chat.tokenizer().spell(&example.tokens)?,
+    };
     context.report(Report::Event {
         r#type: "rendered_first",
         data: json!({
-            "text": chat.tokenizer().spell(&example.tokens)?,
+            "text": text,
+            "system": prepared.first.as_ref().and_then(|first| first.system.as_deref()),
             "token_ids": example.tokens,
             "target": example.target,
         }),

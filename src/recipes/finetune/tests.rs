@@ -341,6 +341,7 @@ fn a_run_tells_every_step_and_keeps_what_was_asked_for_and_the_last() {
         first["token_ids"].as_array().unwrap().len(),
         first["target"].as_array().unwrap().len()
     );
+    assert!(first.get("system").is_some(), "{first}");
     assert_eq!(context.events("dataset_prepared")[1]["rows"], 6);
 }
 
@@ -428,7 +429,8 @@ fn data_that_cannot_be_trained_on_fails_with_the_dataset_and_the_line() {
         .unwrap_err()
         .to_string();
     assert!(end.starts_with("dataset texts: line 2: "), "{end}");
-    let silent = json!({"messages": [{"role": "user", "content": "a"}]}).to_string();
+    let silent = json!({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "weight": 0}]});
+    let silent = silent.to_string();
     work.datasets[0].file = world.keep("chats.jsonl", silent.as_bytes());
     let end = run(&work, &context, &Residents::default())
         .unwrap_err()

@@ -7,6 +7,7 @@ mod devices;
 mod downloads;
 mod evaluations;
 mod published;
+mod rows;
 mod series;
 
 use std::path::Path;

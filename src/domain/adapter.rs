@@ -89,3 +89,28 @@ pub struct Adapter {
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_base_from_the_hub_is_known_by_its_name_and_its_commit() {
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        let of = |source| Published::of_source(&source);
+        let named = |commit: Option<&str>| {
+            Some(Published {
+                hub: "org/name".into(),
+                commit: commit.map(str::to_string),
+            })
+        };
+        let source = json!({"hub": "org/name", "revision": "main", "commit": commit});
+        assert_eq!(of(source), named(Some(commit)));
+        let source = json!({"hub": "org/name", "revision": commit});
+        assert_eq!(of(source), named(Some(commit)));
+        let source = json!({"hub": "org/name", "revision": "main"});
+        assert_eq!(of(source), named(None));
+        assert_eq!(of(json!({"path": "/models/x"})), None);
+    }
+}

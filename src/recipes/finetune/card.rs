@@ -162,7 +162,11 @@ impl Card<'_> {
         if self.lora().is_none() {
             return "```python\nfrom transformers import AutoModelForCausalLM\n\nmodel = AutoModelForCausalLM.from_pretrained(\"this-folder\")\n```".into();
         }
-        let (base, revision) = (Value::from(self.base()), self.commit());
+        let base = match self.work.provenance.published {
+            Some(_) => self.base().to_string(),
+            None => format!("folder-of-{}", self.base()),
+        };
+        let (base, revision) = (Value::from(base), self.commit());
         let revision = revision.map_or(String::new(), |commit| format!(", revision=\"{commit}\""));
         format!(
             "```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n\
@@ -231,7 +235,7 @@ fn settings(spec: &FinetuneSpec, total: u64) -> Vec<(String, String)> {
         (
             "optimizer",
             format!(
-                "{}, beta {} and {}, epsilon {}, weight decay {}, gradients clipped at {}",
+                "{}, beta {} and {}, epsilon {:e}, weight decay {}, gradients clipped at {}",
                 word(json!(optimizer.name)),
                 optimizer.beta1,
                 optimizer.beta2,

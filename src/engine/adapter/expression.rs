@@ -2,13 +2,17 @@
 //!
 //! Most run on an engine whose time is linear. One that looks around or back needs an engine that may try again and
 //! again; it gets so many tries and no more. What neither compiles, or what Python reads otherwise, is refused by name.
+//!
+//! The names of modules are ASCII, so classes such as `\w` need no more than that: their programs stay small.
 
 use crate::engine::{Error, Result};
 
 /// Longest expression, in bytes.
 const LONGEST: usize = 16 << 10;
-/// Largest compiled expression, in bytes.
-const COMPILED: usize = 1 << 20;
+/// Largest compiled expression for whole names, in bytes; there are few of them.
+const COMPILED: usize = 256 << 10;
+/// Largest compiled key, in bytes; there may be a thousand.
+const COMPILED_KEY: usize = 32 << 10;
 /// Tries of one expression at one name.
 const TRIES: usize = 10_000;
 
@@ -20,7 +24,7 @@ pub(super) struct Expression {
 }
 
 enum Compiled {
-    Linear(regex::Regex),
+    Linear(regex::bytes::Regex),
     Trying(fancy_regex::Regex),
 }
 
@@ -29,30 +33,31 @@ impl Expression {
     pub(super) fn whole(field: &'static str, text: &str) -> Result<Self> {
         check(field, text)?;
         // alone first, so that no bracket of its own closes the one that is put around it
-        Self::compile(field, text, text)?;
-        Self::compile(field, text, &format!(r"\A(?:{text})\z"))
+        Self::compile(field, text, text, COMPILED)?;
+        Self::compile(field, text, &format!(r"\A(?:{text})\z"), COMPILED)
     }
 
     /// `re.match(rf"(.*\.)?({key})$", …)`: the end of a name behind a dot.
     pub(super) fn end(field: &'static str, key: &str) -> Result<Self> {
         check(field, key)?;
         refuse_flags(field, key)?;
-        Self::compile(field, key, &format!(r"\A(.*\.)?({key})\z"))
+        Self::compile(field, key, &format!(r"\A(.*\.)?({key})\z"), COMPILED_KEY)
     }
 
     /// `re.match(rf"(?:^|.*?\.){list}\.(?P<idx>\d+)\.", …)`: the number behind the name of a list of layers.
     pub(super) fn index(field: &'static str, list: &str) -> Result<Self> {
         check(field, list)?;
         refuse_flags(field, list)?;
-        Self::compile(
-            field,
-            list,
-            &format!(r"\A(?:\A|.*?\.){list}\.(?P<idx>[0-9]+)\."),
-        )
+        let whole = format!(r"\A(?:\A|.*?\.){list}\.(?P<idx>[0-9]+)\.");
+        Self::compile(field, list, &whole, COMPILED_KEY)
     }
 
-    fn compile(field: &'static str, text: &str, whole: &str) -> Result<Self> {
-        let linear = regex::RegexBuilder::new(whole).size_limit(COMPILED).build();
+    fn compile(field: &'static str, text: &str, whole: &str, limit: usize) -> Result<Self> {
+        let linear = regex::bytes::RegexBuilder::new(whole)
+            .unicode(false)
+            .size_limit(limit)
+            .dfa_size_limit(2 * limit)
+            .build();
         let compiled = match linear {
             Ok(linear) => Compiled::Linear(linear),
             Err(regex::Error::CompiledTooBig(_)) => {
@@ -81,7 +86,7 @@ impl Expression {
     /// *Errors* an expression that used up its tries.
     pub(super) fn matches(&self, name: &str) -> Result<bool> {
         match &self.compiled {
-            Compiled::Linear(linear) => Ok(linear.is_match(name)),
+            Compiled::Linear(linear) => Ok(linear.is_match(name.as_bytes())),
             Compiled::Trying(trying) => trying.is_match(name).map_err(|_| self.too_costly(name)),
         }
     }
@@ -90,8 +95,8 @@ impl Expression {
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>> {
         let found = match &self.compiled {
             Compiled::Linear(linear) => linear
-                .captures(name)
-                .and_then(|groups| Some(groups.name("idx")?.as_str().to_string())),
+                .captures(name.as_bytes())
+                .and_then(|groups| String::from_utf8(groups.name("idx")?.as_bytes().into()).ok()),
             Compiled::Trying(trying) => trying
                 .captures(name)
                 .map_err(|_| self.too_costly(name))?

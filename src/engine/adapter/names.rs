@@ -12,8 +12,10 @@ use serde_json::Value;
 use super::expression::{Expression, refusal};
 use crate::engine::{Error, Result};
 
-/// Most names of a list, and most keys of a map.
+/// Most names of a list.
 const MOST: usize = 10_000;
+/// Most keys of a map: more than there are modules in any model so far.
+const MOST_KEYS: usize = 1024;
 /// Most keys of a map that need an engine which tries again and again.
 const MOST_COSTLY: usize = 4;
 
@@ -106,8 +108,8 @@ pub struct Patterns<T>(pub Vec<(String, T)>);
 impl<T: Copy> Patterns<T> {
     /// Made ready for many names.
     pub(super) fn compile(&self, field: &'static str) -> Result<Vec<(Expression, T)>> {
-        if self.0.len() > MOST {
-            let detail = format!("has {} keys; at most {MOST} are read", self.0.len());
+        if self.0.len() > MOST_KEYS {
+            let detail = format!("has {} keys; at most {MOST_KEYS} are read", self.0.len());
             return Err(Error::adapter(field, detail));
         }
         let mut compiled = Vec::with_capacity(self.0.len());

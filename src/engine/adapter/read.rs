@@ -13,6 +13,9 @@ use crate::engine::{Error, Result};
 /// Largest adapter_config.json, in bytes.
 pub const LARGEST_CONFIG: u64 = 1 << 20;
 
+/// Most names that a list of layers may have.
+const MOST_LISTS: usize = 16;
+
 /// Settings as a file has them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
@@ -156,7 +159,11 @@ fn list_names(value: &Value) -> Result<Vec<String>> {
     match Names::read("layers_pattern", value)? {
         None => Ok(Vec::new()),
         Some(Names::Expression(one)) => Ok(vec![one]),
-        Some(Names::Listed(names)) => Ok(names),
+        Some(Names::Listed(names)) if names.len() <= MOST_LISTS => Ok(names),
+        Some(Names::Listed(names)) => {
+            let detail = format!("has {} names; at most {MOST_LISTS} are read", names.len());
+            Err(Error::adapter("layers_pattern", detail))
+        }
     }
 }
 

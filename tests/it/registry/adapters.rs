@@ -226,6 +226,13 @@ async fn an_unknown_field_at_rest_is_kept_with_a_warning() {
     );
 }
 
+fn many_keys(count: usize) -> Value {
+    (0..count)
+        .map(|key| (format!("{key}"), json!(1)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
 /// Asserts a 422 with an error at `place` whose text holds `words`, and a remedy.
 fn assert_refused(reply: &Reply, place: &str, words: &str) {
     let problem = reply.problem(422);
@@ -264,6 +271,9 @@ async fn a_setting_that_cannot_be_honoured_is_refused_at_its_field() {
         ("layers_to_transform", json!([0, 9]), "9"),
         ("layers_pattern", json!("layers"), "layers_to_transform"),
         ("rank_pattern", json!({"q_proj": 0}), "0 of"),
+        ("rank_pattern", many_keys(2000), "at most 1024"),
+        ("alpha_pattern", json!({"(?:a{50}){50}": 1}), "too large"),
+        ("layers_pattern", json!(vec!["layers"; 17]), "at most 16"),
         ("alpha_pattern", json!({"q_proj": "x"}), "x"),
         ("lora_bias", json!(true), "true"),
         ("layer_replication", json!([[0, 1]]), "[[0,1]]"),
@@ -441,4 +451,24 @@ async fn a_form_that_breaks_off_leaves_nothing() {
         .await;
     reply.problem(400);
     assert_untouched(&api).await;
+}
+
+#[tokio::test]
+async fn as_many_costly_patterns_as_may_be_are_answered_soon() {
+    let api = with_base(Settings::default()).await;
+    let keys = (0..1024).map(|key| (format!("(?:.*[a-z]*[._]*){{1,40}}x{key}"), json!(3)));
+    let mut parts = parts("plain");
+    parts[0].1 = changed(
+        "rank_pattern",
+        keys.collect::<serde_json::Map<_, _>>().into(),
+    );
+    let start = std::time::Instant::now();
+    let reply = hand_in(&api, "/v1/adapters", &parts).await;
+    assert!(
+        [201, 422].contains(&reply.status.as_u16()),
+        "{}",
+        reply.text()
+    );
+    // a debug build on a busy machine; an unbounded one would not end
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
 }

@@ -1,6 +1,7 @@
 //! This side of training.sh: trains the batches that hf_training.py prepared and prints one JSON line.
 //!
-//! FOLDER WORK THREADS STEPS NORMS, where WORK is lora, full or text and NORMS is norms or plain.
+//! FOLDER WORK THREADS STEPS NORMS, where WORK is lora, full or text and NORMS is norms, plain or both. `both` steps two trainers
+//! in turn on the same batches, one that measures norms and one that does not, and prints what the measuring takes of a step.
 
 use std::path::Path;
 use std::time::Instant;
@@ -49,8 +50,8 @@ fn main() -> anyhow::Result<()> {
     };
     let (threads, steps): (usize, usize) = (threads.parse()?, steps.parse()?);
     set_threads(threads as u32);
-    let mut trainer = trainer(Path::new(folder), work, threads, norms == "norms")?;
-    let text = std::fs::read_to_string(Path::new(folder).join("batches.json"))?;
+    let folder = Path::new(folder);
+    let text = std::fs::read_to_string(folder.join("batches.json"))?;
     let batches: Batches = serde_json::from_str(&text)?;
     let batches = if work == "text" {
         batches.text
@@ -61,7 +62,11 @@ fn main() -> anyhow::Result<()> {
         .iter()
         .map(|batch| batch.iter().map(Row::example).collect())
         .collect();
-    run(&mut trainer, &batches, steps)
+    let trainer = |norms| trainer(folder, work, threads, norms);
+    match norms.as_str() {
+        "both" => share_of_norms(&mut trainer(true)?, &mut trainer(false)?, &batches, steps),
+        _ => run(&mut trainer(norms == "norms")?, &batches, steps),
+    }
 }
 
 fn trainer(folder: &Path, work: &str, threads: usize, norms: bool) -> anyhow::Result<Trainer> {
@@ -86,6 +91,53 @@ fn trainer(folder: &Path, work: &str, threads: usize, norms: bool) -> anyhow::Re
     Ok(Trainer::lora(&base, &adapter, &spec, setup)?)
 }
 
+/// Trains on one batch and gives its loss.
+fn one_step(trainer: &mut Trainer, batch: &[Example]) -> anyhow::Result<f64> {
+    let examples: Vec<&Example> = batch.iter().collect();
+    let size = size_of(&examples);
+    for round in trainer.rounds(&examples) {
+        trainer.accumulate(&round, size.weight)?;
+    }
+    Ok(trainer.update(1e-3)?.loss)
+}
+
+/// The median over pairs of steps of (time with norms − time without) / time without, with its quartiles: both sides of a
+/// pair run within milliseconds of each other, so a neighbour's load falls on both.
+#[allow(clippy::disallowed_methods)] // a bench reads the clock
+fn share_of_norms(
+    with: &mut Trainer,
+    without: &mut Trainer,
+    batches: &[Vec<Example>],
+    steps: usize,
+) -> anyhow::Result<()> {
+    let timed = |trainer: &mut Trainer, step: usize| -> anyhow::Result<f64> {
+        let start = Instant::now();
+        one_step(trainer, &batches[step % batches.len()])?;
+        Ok(start.elapsed().as_secs_f64())
+    };
+    let mut shares = Vec::with_capacity(steps);
+    for step in 0..steps + 2 {
+        // whoever goes second finds the batch in the caches, so they change places
+        let (measured, plain) = if step % 2 == 0 {
+            let measured = timed(with, step)?;
+            (measured, timed(without, step)?)
+        } else {
+            let plain = timed(without, step)?;
+            (timed(with, step)?, plain)
+        };
+        if step >= 2 {
+            shares.push((measured - plain) / plain);
+        }
+    }
+    shares.sort_by(f64::total_cmp);
+    let at = |quantile: f64| shares[((shares.len() - 1) as f64 * quantile) as usize];
+    let numbers = serde_json::json!({
+        "pairs": shares.len(), "norms_share": at(0.5), "quartiles": [at(0.25), at(0.75)],
+    });
+    println!("{numbers}");
+    Ok(())
+}
+
 #[allow(clippy::disallowed_methods)] // a bench reads the clock
 fn run(trainer: &mut Trainer, batches: &[Vec<Example>], steps: usize) -> anyhow::Result<()> {
     let (mut losses, mut tokens) = (Vec::new(), 0);
@@ -94,13 +146,9 @@ fn run(trainer: &mut Trainer, batches: &[Vec<Example>], steps: usize) -> anyhow:
         if step == 2 {
             (tokens, start, cpu) = (0, Instant::now(), cpu_seconds());
         }
-        let examples: Vec<&Example> = batches[step % batches.len()].iter().collect();
-        let size = size_of(&examples);
-        for round in trainer.rounds(&examples) {
-            trainer.accumulate(&round, size.weight)?;
-        }
-        losses.push(trainer.update(1e-3)?.loss);
-        tokens += size.tokens;
+        let batch = &batches[step % batches.len()];
+        losses.push(one_step(trainer, batch)?);
+        tokens += size_of(&batch.iter().collect::<Vec<_>>()).tokens;
     }
     let seconds = start.elapsed().as_secs_f64();
     let (rate, step_ms) = (tokens as f64 / seconds, 1000.0 * seconds / steps as f64);

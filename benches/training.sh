@@ -17,11 +17,11 @@ ours=$(ls -t "${CARGO_TARGET_DIR:-target}/$folder_of"/deps/training-* | grep -v 
 for work in lora full text; do
   for _ in $(seq "$rounds"); do
     "$ours" "$folder" "$work" "$threads" "$steps" norms >>"$folder/$work-ours"
-    "$ours" "$folder" "$work" "$threads" "$steps" plain >>"$folder/$work-plain"
     "$python" benches/hf_training.py run "$folder" "$work" "$threads" "$steps" 2 2>/dev/null >>"$folder/$work-hf2"
     "$python" benches/hf_training.py run "$folder" "$work" "$threads" "$steps" 16 2>/dev/null >>"$folder/$work-hf16"
   done
 done
+"$ours" "$folder" lora "$threads" "$((steps * 20))" both >"$folder/norms"
 "$python" - "$folder" <<'END'
 import json, pathlib, statistics, sys
 folder = pathlib.Path(sys.argv[1])
@@ -30,12 +30,14 @@ def median(work, side, key):
     return statistics.median(json.loads(line)[key] for line in lines)
 def losses(work, side):
     return json.loads((folder / f"{work}-{side}").read_text().splitlines()[0])["losses"]
-print("work  tokens/s ours  hf 2x8  hf 16  ratio 2x8  ratio 16  cpu ratio 2x8  cpu ratio 16  norms' share of cpu")
+print("work  tokens/s ours  hf 2x8  hf 16  ratio 2x8  ratio 16  cpu ratio 2x8  cpu ratio 16")
 for work in ("lora", "full", "text"):
-    ours, plain, small, large = (median(work, side, "tokens_per_second") for side in ("ours", "plain", "hf2", "hf16"))
-    cpu, bare, cpu2, cpu16 = (median(work, side, "cpu_ms") for side in ("ours", "plain", "hf2", "hf16"))
-    share = f"{(cpu - bare) / cpu:.1%}" if work == "lora" else "-"
-    print(f"{work}  {ours:9.0f}  {small:9.0f}  {large:9.0f}  {ours / small:9.2f}  {ours / large:9.2f}  {cpu2 / cpu:9.2f}  {cpu16 / cpu:9.2f}  {share}")
+    ours, small, large = (median(work, side, "tokens_per_second") for side in ("ours", "hf2", "hf16"))
+    cpu, cpu2, cpu16 = (median(work, side, "cpu_ms") for side in ("ours", "hf2", "hf16"))
+    print(f"{work}  {ours:9.0f}  {small:9.0f}  {large:9.0f}  {ours / small:9.2f}  {ours / large:9.2f}  {cpu2 / cpu:9.2f}  {cpu16 / cpu:9.2f}")
+norms = json.loads((folder / "norms").read_text())
+low, high = norms["quartiles"]
+print(f"norms add {norms['norms_share']:.1%} to a LoRA step (median of {norms['pairs']} pairs, quartiles {low:.1%} to {high:.1%})")
 # LoRA starts from another A on each side; what all weights lose must agree
 for work in ("full", "text"):
     gap = max(abs(a - b) / b for a, b in zip(losses(work, "ours"), losses(work, "hf16")))

@@ -18,6 +18,7 @@ use crate::api::{self, ApiState};
 use crate::artifacts;
 use crate::config::Config;
 use crate::domain::time::SystemClock;
+use crate::hub::{self, Hub};
 use crate::recipes::inspect::Inspector;
 use crate::storage::embedded::{self, Managed, Wanted};
 use crate::storage::{self, Storage, registry};
@@ -42,6 +43,12 @@ pub enum Error {
     #[error("worker.device: {cause}")]
     Device {
         /// What is there instead.
+        cause: String,
+    },
+    /// The client of the hub.
+    #[error("hub: {cause}")]
+    Hub {
+        /// In words.
         cause: String,
     },
     /// A file or a socket.
@@ -210,7 +217,25 @@ fn api_state(config: &Config, storage: Storage) -> Result<ApiState, Error> {
     let files = made.map_err(failed(format!("open the data folder {}", folder.display())))?;
     let clock = Arc::new(SystemClock::start());
     let state = ApiState::new(storage, Arc::new(files), api_settings(config), clock);
-    Ok(state.with_inspector(Arc::new(Inspector::default())))
+    let mut state = state.with_inspector(Arc::new(Inspector::default()));
+    state.hub = Arc::new(hub(config)?);
+    Ok(state)
+}
+
+/// The hub as the configuration and the variables that Python reads have it.
+fn hub(config: &Config) -> Result<Hub, Error> {
+    let given = hub::Given {
+        cache: config.hub.cache.clone(),
+        endpoint: config.hub.endpoint.clone(),
+        offline: config.hub.offline,
+        model_bytes: config.hub.model_bytes,
+        spare_bytes: config.hub.spare_bytes,
+    };
+    let settings = hub::Settings::new(given, &|name| std::env::var(name).ok());
+    let runtime = tokio::runtime::Handle::current();
+    Hub::new(settings, runtime).map_err(|failure| Error::Hub {
+        cause: failure.message,
+    })
 }
 
 /// Writes the address for whoever started this process; whole or not at all.

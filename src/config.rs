@@ -34,6 +34,8 @@ pub struct Config {
     pub inference: Inference,
     /// Base models.
     pub models: Models,
+    /// Where base models come from by name.
+    pub hub: Hub,
     /// The log.
     pub log: Log,
 }
@@ -228,6 +230,24 @@ pub struct Models {
     pub roots: Vec<PathBuf>,
     /// Bytes in memory on each device; 0 is a sensible share.
     pub memory_bytes: u64,
+}
+
+/// Where base models come from by name.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hub {
+    /// Address.
+    #[serde(deserialize_with = "optional_text")]
+    pub endpoint: Option<String>,
+    /// Folder of what came.
+    #[serde(deserialize_with = "optional_path")]
+    pub cache: Option<PathBuf>,
+    /// Whether the hub is never asked.
+    pub offline: bool,
+    /// Bytes of one model at most.
+    pub model_bytes: u64,
+    /// Bytes of disk that stay free.
+    pub spare_bytes: u64,
 }
 
 /// The log.

@@ -7,6 +7,7 @@ pub mod converse;
 pub mod devices;
 pub mod fetch;
 pub mod files;
+pub mod folder;
 pub mod inspect;
 pub mod lanes;
 
@@ -19,6 +20,7 @@ use crate::domain::finetune::FinetuneSpec;
 use crate::domain::ids::{BaseModelId, CheckpointId, EvaluationId, JobId};
 use crate::domain::job::{ErrorClass, JobResult, Phase};
 use crate::domain::metric::{NormModule, NormPoint, StepPoint};
+use fetch::{FetchedFile, Wanted};
 
 /// One claimed job with everything it refers to resolved to files.
 #[derive(Debug, Clone)]
@@ -74,8 +76,10 @@ pub struct RegisterWork {
 /// What a base model is made from.
 #[derive(Debug, Clone)]
 pub enum RegisterSource {
-    /// A folder in the Hugging Face layout, already checked to lie under an allowed root.
-    Path(PathBuf),
+    /// The files of a folder in the Hugging Face layout, each checked to lie under an allowed root.
+    Folder(Vec<FetchedFile>),
+    /// A model on a hub.
+    Hub(Wanted),
     /// Nothing but a config and a seed.
     Random(Box<RandomSource>),
     /// The output of a full fine-tune, complete with config and tokenizer.

@@ -17,8 +17,10 @@ use super::ApiState;
 use super::error::{Answer, Problem, ProblemBody, TOO_MANY_REQUESTS};
 use super::extract::{InPath, JsonBody, Query};
 use super::paging::Paging;
-use crate::domain::assets::BaseModel;
-use crate::domain::base_model::{NewBaseModel, base_model_request, source_hash};
+use crate::domain::assets::{BaseModel, BaseModelState};
+use crate::domain::base_model::{
+    NewBaseModel, Referred, Source, base_model_request, source_hash, stored as source_as_stored,
+};
 use crate::domain::ids::{BaseModelId, JobId};
 use crate::domain::job::{JobEnvelope, JobKind, JobSpec, RegisterSpec};
 use crate::domain::page::Page;
@@ -38,7 +40,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 struct BaseModelRequest {
     /// Unique name.
     name: String,
-    /// One of `{"path"}`, `{"job"}`, `{"random":{"config","tokenizer","init","seed"}}`.
+    /// One of `{"path"}`, `{"hub","revision"}`, `{"job"}`, `{"random":{"config","tokenizer","init","seed"}}`.
     #[schema(value_type = Object)]
     source: Value,
 }
@@ -46,22 +48,29 @@ struct BaseModelRequest {
 /// Register a base model
 ///
 /// `{"path"}` is a folder in the Hugging Face layout under one of the server's `models.roots`, `{"job"}` a full fine-tune, `{"random"}`
-/// a new model from a config, a tokenizer and a seed. The same name with the same source gives the model that is there.
+/// a new model from a config, a tokenizer and a seed, `{"hub","revision"}` a model on a hub, whose revision is resolved to a commit
+/// now. The same name with the same source gives the model that is there; one that failed is registered anew.
 #[utoipa::path(post, path = "/v1/base-models", tag = "assets", request_body = BaseModelRequest,
     responses(
         (status = 202, body = BaseModel, description = "its register job is queued"),
         (status = 200, body = BaseModel, description = "the same name and source were posted before"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "the name has another source"),
-        (status = 422, body = ProblemBody, content_type = "application/problem+json")
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "the hub cannot be reached just now")
     ))]
 async fn create(State(state): State<ApiState>, JsonBody(body): JsonBody) -> Answer<Response> {
     let new = base_model_request(body)?;
     let (referred, parents) = resolve::references(&state, &new.source).await?;
     let hash = source_hash(&new.source, &referred);
-    if let Some(existing) = registry::base_model_identity(&state.storage, &new.name).await? {
-        return same(existing, &hash);
-    }
-    let model = new_model(&new, &hash, parents);
+    let new = with_commit(new, &referred);
+    let existing = registry::base_model_identity(&state.storage, &new.name).await?;
+    let model = match existing {
+        Some(it) if it.source_hash == hash && it.model.state == BaseModelState::Failed => {
+            new_model(&new, &hash, parents, Some(it.model.id))
+        }
+        Some(existing) => return same(existing, &hash),
+        None => new_model(&new, &hash, parents, None),
+    };
     match registry::register(&state.storage, &model, state.settings.queued_jobs).await? {
         Registered::Created => created(&state, &model).await,
         Registered::NameTaken => {
@@ -86,8 +95,24 @@ async fn create(State(state): State<ApiState>, JsonBody(body): JsonBody) -> Answ
     }
 }
 
-fn new_model(new: &NewBaseModel, hash: &str, parents: Vec<JobId>) -> NewModel {
-    let id = BaseModelId::from_uuid(Uuid::now_v7());
+/// The request with the commit that its revision names now.
+fn with_commit(mut new: NewBaseModel, referred: &Referred) -> NewBaseModel {
+    if let (Source::Hub(spec), Referred::Commit(commit)) = (&mut new.source, referred) {
+        spec.commit = Some(commit.clone());
+        new.stored = source_as_stored(&new.source);
+    }
+    new
+}
+
+/// The model and its job; a model that failed keeps its id and gets another job.
+fn new_model(
+    new: &NewBaseModel,
+    hash: &str,
+    parents: Vec<JobId>,
+    failed: Option<BaseModelId>,
+) -> NewModel {
+    let again = failed.is_some();
+    let id = failed.unwrap_or_else(|| BaseModelId::from_uuid(Uuid::now_v7()));
     let spec = RegisterSpec {
         base_model: id.clone(),
         source: new.stored.clone(),
@@ -111,6 +136,7 @@ fn new_model(new: &NewBaseModel, hash: &str, parents: Vec<JobId>) -> NewModel {
         source: new.stored.clone(),
         source_hash: hash.into(),
         job,
+        again,
     }
 }
 

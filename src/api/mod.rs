@@ -43,6 +43,7 @@ use crate::artifacts;
 use crate::domain::time::Clock;
 use crate::execution::converse::Converse;
 use crate::execution::devices::Devices;
+use crate::execution::fetch::{Fetch, NoHub};
 use crate::execution::inspect::{Inspect, NoEngine};
 use crate::storage::Storage;
 
@@ -96,6 +97,8 @@ pub struct ApiState {
     pub clock: Arc<dyn Clock>,
     /// Files by hash.
     pub files: Arc<artifacts::Store>,
+    /// Where base models come from by name.
+    pub hub: Arc<dyn Fetch>,
     /// What jobs run on; none where no job runs here.
     pub devices: Option<Arc<dyn Devices>>,
     /// Whether new requests should go elsewhere.
@@ -122,6 +125,7 @@ impl ApiState {
         Self {
             storage,
             files,
+            hub: Arc::new(NoHub),
             devices: None,
             in_flight: Arc::new(Semaphore::new(settings.in_flight)),
             watchers: Arc::new(Semaphore::new(events::MOST_WATCHERS)),

@@ -9,6 +9,7 @@ use crate::domain::scheduling::RetryPolicy;
 use crate::domain::time::Clock;
 use crate::engine::device::Device;
 use crate::execution::Settings;
+use crate::execution::fetch::Fetch;
 use crate::execution::lanes::{Lanes, Share};
 use crate::recipes::Recipes;
 use crate::recipes::converse::{Conversations, Means};
@@ -36,7 +37,8 @@ pub(super) fn start(config: &Config, state: &mut ApiState) -> Result<Option<Work
     );
     let lanes = lanes(config, state.clock.clone());
     let generators = Generators::new(generator_settings(config, &settings), lanes.clone());
-    let recipes = Arc::new(recipes(config, &settings, generators.clone()));
+    let (drawn_by, hub) = (generators.clone(), state.hub.clone());
+    let recipes = Arc::new(recipes(config, &settings, drawn_by, hub));
     state.devices = Some(recipes.clone());
     let inspector = Arc::new(Inspector::default());
     state.inspect = inspector.clone();
@@ -67,9 +69,14 @@ pub(super) fn start(config: &Config, state: &mut ApiState) -> Result<Option<Work
 }
 
 /// What knows every kind of task.
-fn recipes(config: &Config, settings: &Settings, generators: Generators) -> Recipes {
+fn recipes(
+    config: &Config,
+    settings: &Settings,
+    generators: Generators,
+    hub: Arc<dyn Fetch>,
+) -> Recipes {
     let model_bytes = Some(config.models.memory_bytes).filter(|bytes| *bytes > 0);
-    Recipes::new(settings.device.clone(), model_bytes, generators)
+    Recipes::new(settings.device.clone(), model_bytes, generators, hub)
 }
 
 /// As many pieces of work at once as jobs; chat takes its turns among them.
@@ -101,6 +108,7 @@ pub fn worker_config(config: &Config, settings: Settings) -> WorkerConfig {
         lease: worker.lease,
         heartbeat: worker.heartbeat,
         poll: worker.poll,
+        model_roots: config.models.roots.clone(),
         sweep: worker.sweep,
         retry: RetryPolicy {
             attempts: config.limits.attempts,

@@ -50,8 +50,28 @@ pub enum Source {
     Path(String),
     /// A full fine-tune's last checkpoint.
     Job(JobId),
+    /// A model on a hub.
+    Hub(HubSpec),
     /// Nothing but a config and a seed.
     Random(Box<RandomSpec>),
+}
+
+/// A model on a hub.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HubSpec {
+    /// Such as `org/name`.
+    pub hub: String,
+    /// A branch, a tag or a commit.
+    #[serde(default = "main_branch")]
+    pub revision: String,
+    /// The commit that the revision named when it was posted; filled in by the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+}
+
+fn main_branch() -> String {
+    "main".into()
 }
 
 /// A model from nothing.
@@ -135,16 +155,17 @@ pub fn base_model_request(body: Value) -> Checked<NewBaseModel> {
 /// Reads a source that was stored.
 pub fn source(pointer: &str, value: Value) -> Checked<Source> {
     let mut object = object_at(pointer, value)?;
+    if object.contains_key("hub") {
+        only_tag(pointer, &object)?;
+        return hub(pointer, Value::Object(object)).map(Source::Hub);
+    }
     let tag = only_tag(pointer, &object)?;
     let place = format!("{pointer}/{tag}");
     let value = object.remove(tag).unwrap_or(Value::Null);
     match tag {
         "path" => folder(&place, decode_at(&place, value)?),
         "job" => decode_at(&place, value).map(Source::Job),
-        "random" => random(&place, value).map(|spec| Source::Random(Box::new(spec))),
-        _ => Err(FieldError::at(place, "not_supported: this server fetches nothing from a hub")
-            .hint("download the model's folder to a place under models.roots and register it as {\"path\":…}")
-            .into()),
+        _ => random(&place, value).map(|spec| Source::Random(Box::new(spec))),
     }
 }
 
@@ -155,10 +176,9 @@ fn only_tag(pointer: &str, object: &Map<String, Value>) -> Checked<&'static str>
             .hint(format!("give exactly one of {list}"))
             .into())
     };
-    // a revision belongs to its hub
-    let mut keys = object
-        .keys()
-        .filter(|key| !(*key == "revision" && object.contains_key("hub")));
+    // these belong to the hub
+    let beside = |key: &str| object.contains_key("hub") && ["revision", "commit"].contains(&key);
+    let mut keys = object.keys().filter(|key| !beside(key));
     match (keys.next(), keys.next()) {
         (Some(key), None) => match SOURCES.into_iter().find(|tag| tag == key) {
             Some(tag) => Ok(tag),
@@ -183,6 +203,63 @@ fn folder(pointer: &str, path: String) -> Checked<Source> {
     )
     .hint("give the folder's path on the server's machine, from /")
     .into())
+}
+
+fn hub(pointer: &str, value: Value) -> Checked<HubSpec> {
+    let spec: HubSpec = decode_at(pointer, value)?;
+    let mut findings = Findings::default();
+    findings.require(is_hub_name(&spec.hub), || {
+        let detail = format!("\"{}\" is not a model's name", spec.hub.escape_debug());
+        FieldError::at(format!("{pointer}/hub"), detail)
+            .hint("give it as the hub shows it, org/name; the revision has a field of its own")
+    });
+    findings.require(is_revision(&spec.revision), || {
+        let detail = format!("\"{}\" is not a revision", spec.revision.escape_debug());
+        FieldError::at(format!("{pointer}/revision"), detail)
+            .hint("a branch, a tag or a commit of 40 hexadecimal digits")
+    });
+    let commit = spec.commit.as_deref();
+    findings.require(commit.is_none_or(is_commit), || {
+        FieldError::at(
+            format!("{pointer}/commit"),
+            "not 40 small hexadecimal digits",
+        )
+        .hint("leave it out; the server fills it in")
+    });
+    findings.finish()?;
+    Ok(spec)
+}
+
+/// `name` or `org/name`, each part a plain name, so that no other text becomes part of an address or of a path.
+fn is_hub_name(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let part = |part: &str| {
+        let first = part.bytes().next();
+        first.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            && part.bytes().all(letter)
+            && !part.ends_with(['.', '-'])
+    };
+    text.len() <= 96
+        && text.split('/').count() <= 2
+        && text.split('/').all(part)
+        && !text.contains("--")
+        && !text.contains("..")
+}
+
+fn is_revision(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/+".contains(&byte);
+    let part = |part: &str| !part.is_empty() && !part.starts_with(['.', '-']);
+    text.len() <= 200
+        && text.bytes().all(letter)
+        && text.split('/').all(part)
+        && !text.contains("..")
+        && !text.ends_with(".lock")
+}
+
+/// Whether this is a full commit.
+pub fn is_commit(text: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == 40 && text.bytes().all(digit)
 }
 
 fn random(pointer: &str, value: Value) -> Checked<RandomSpec> {
@@ -270,8 +347,10 @@ fn check_heads(pointer: &str, config: &Value, findings: &mut Findings) {
     }
 }
 
-fn stored(source: &Source) -> Value {
+/// A source as it is stored and shown, and may be posted again.
+pub fn stored(source: &Source) -> Value {
     match source {
+        Source::Hub(spec) => json!(spec),
         Source::Path(path) => json!({"path": path}),
         Source::Job(job) => json!({"job": job}),
         Source::Random(spec) => json!({"random": spec}),
@@ -292,6 +371,8 @@ pub enum Referred {
     },
     /// The `source_hash` of the base model whose tokenizer is used.
     Tokenizer(String),
+    /// What a hub's revision names.
+    Commit(String),
 }
 
 /// The identity of a source; equal sources make equal models.
@@ -304,6 +385,13 @@ pub fn source_hash(source: &Source, referred: &Referred) -> String {
             salt,
         } => {
             value["job"] = json!({"numerics_hash": numerics_hash, "salt": salt});
+        }
+        Referred::Commit(commit) => {
+            // however it was asked for, the commit says what it is
+            if let Value::Object(fields) = &mut value {
+                fields.remove("revision");
+                fields.insert("commit".into(), commit.as_str().into());
+            }
         }
         Referred::Tokenizer(identity) => {
             value["random"]["tokenizer"]["base_model"] = Value::from(identity.as_str());
@@ -364,7 +452,23 @@ mod tests {
             ),
             (
                 "/source/hub",
-                json!({"name": "a", "source": {"hub": "org/name", "revision": "main"}}),
+                json!({"name": "a", "source": {"hub": "../etc/passwd"}}),
+            ),
+            (
+                "/source/hub",
+                json!({"name": "a", "source": {"hub": "org/name@main"}}),
+            ),
+            (
+                "/source/revision",
+                json!({"name": "a", "source": {"hub": "org/name", "revision": "../../x"}}),
+            ),
+            (
+                "/source/commit",
+                json!({"name": "a", "source": {"hub": "org/name", "commit": "main"}}),
+            ),
+            (
+                "/source",
+                json!({"name": "a", "source": {"hub": "org/name", "path": "/a"}}),
             ),
             ("/name", json!({"name": "job_a", "source": {"path": "/a"}})),
         ];
@@ -424,6 +528,28 @@ mod tests {
             source_hash(&job(1), &referred("")),
             source_hash(&job(1), &referred("x"))
         );
+    }
+
+    #[test]
+    fn a_hub_model_counts_by_its_commit_and_may_be_posted_as_it_is_shown() {
+        let of = |source: Value| {
+            let body = json!({"name": "m", "source": source});
+            base_model_request(body).unwrap()
+        };
+        let made = of(json!({"hub": "org/name"}));
+        assert_eq!(made.stored, json!({"hub": "org/name", "revision": "main"}));
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        let shown = json!({"hub": "org/name", "revision": "refs/pr/1", "commit": commit});
+        assert_eq!(of(shown.clone()).stored, shown);
+        let named = Referred::Commit(commit.into());
+        let hash = |source| source_hash(&of(source).source, &named);
+        let branch = hash(json!({"hub": "org/name", "revision": "main"}));
+        assert_eq!(branch, hash(json!({"hub": "org/name", "revision": commit})));
+        assert_eq!(branch, hash(shown));
+        assert_ne!(branch, hash(json!({"hub": "org/other"})));
+        let later = Referred::Commit("f".repeat(40));
+        let source = of(json!({"hub": "org/name"})).source;
+        assert_ne!(branch, source_hash(&source, &later));
     }
 
     #[test]

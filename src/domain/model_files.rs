@@ -23,15 +23,29 @@ pub const BESIDE: [&str; 8] = [
     INDEX,
 ];
 
-/// Whether a file of this name may be part of a model: one of [`BESIDE`], or weights with a plain name.
+/// The folder of further chat templates.
+pub const TEMPLATES: &str = "additional_chat_templates";
+
+/// Whether a file of this name may be part of a model: one of [`BESIDE`], a further template, weights with a plain name.
 pub fn is_wanted(name: &str) -> bool {
-    BESIDE.contains(&name) || is_shard(name)
+    BESIDE.contains(&name) || is_template(name) || is_shard(name)
+}
+
+/// Whether `name` is that of a further chat template, one folder down.
+pub fn is_template(name: &str) -> bool {
+    let inside = name.strip_prefix(TEMPLATES);
+    let inside = inside.and_then(|rest| rest.strip_prefix('/'));
+    inside.is_some_and(|name| is_plain(name, ".jinja"))
 }
 
 /// Whether `name` is a plain name of a safetensors file, so that it is no path and no trick.
 pub fn is_shard(name: &str) -> bool {
+    is_plain(name, ".safetensors")
+}
+
+fn is_plain(name: &str, ending: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    name.ends_with(".safetensors")
+    name.ends_with(ending)
         && name.len() <= 200
         && !name.starts_with('.')
         && name.bytes().all(letter)
@@ -106,6 +120,7 @@ mod tests {
         for name in [
             "config.json",
             "chat_template.jinja",
+            "additional_chat_templates/tool_use.jinja",
             "model-00001-of-00002.safetensors",
         ] {
             assert!(is_wanted(name), "{name}");
@@ -117,6 +132,8 @@ mod tests {
             "sub/model.safetensors",
             ".hidden.safetensors",
             "modeling_x.py",
+            "additional_chat_templates/../x.jinja",
+            "additional_chat_templates/deep/x.jinja",
         ] {
             assert!(!is_wanted(name), "{name}");
         }

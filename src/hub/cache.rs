@@ -79,14 +79,16 @@ impl Place {
 
     /// Puts a name into a snapshot for bytes that are there.
     pub(super) fn name(&self, commit: &str, name: &str, etag: &str) -> Result<PathBuf> {
-        let folder = self.snapshot(commit);
-        make_folder(&folder)?;
-        let path = folder.join(name);
-        let target = Path::new("../../blobs").join(etag);
+        let path = self.snapshot(commit).join(name);
+        let folder = path.parent().unwrap_or(&self.root);
+        make_folder(folder)?;
+        // one step up for each folder that the name has
+        let up = "../".repeat(name.matches('/').count());
+        let target = Path::new(&up).join("../../blobs").join(etag);
         if fs::read_link(&path).is_ok_and(|found| found == target) {
             return Ok(path);
         }
-        let new = folder.join(format!(".{name}.{}.new", std::process::id()));
+        let new = folder.join(format!(".{etag}.{}.new", std::process::id()));
         let _ = fs::remove_file(&new);
         std::os::unix::fs::symlink(&target, &new).map_err(disk("snapshots"))?;
         fs::rename(&new, &path).map_err(disk("snapshots"))?;
@@ -194,6 +196,8 @@ mod tests {
             Path::new("../../blobs/tag45678")
         );
         assert_eq!(place.file(commit, "config.json"), Some(path));
+        let deep = place.name(commit, "further/a.jinja", "tag45678").unwrap();
+        assert_eq!(fs::read_to_string(deep).unwrap(), "x");
         place.refer("refs/pr/1", commit).unwrap();
         assert_eq!(place.reference("refs/pr/1").as_deref(), Some(commit));
         let text = folder.path().join("models--org--name/refs/refs/pr/1");

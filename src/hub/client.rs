@@ -59,6 +59,7 @@ impl From<Broken> for Stop {
 pub(super) struct Listed {
     pub(super) name: String,
     pub(super) bytes: u64,
+    pub(super) is_folder: bool,
 }
 
 /// What a file's head says.
@@ -120,15 +121,18 @@ impl Client {
         Err(Error::Odd { what, detail }.into())
     }
 
-    /// The files at the top of the repository.
+    /// The files at the top of the repository, or in one of its folders.
     pub(super) fn list(
         &self,
         model: &str,
         commit: &str,
+        folder: &str,
         pulse: Pulse<'_>,
     ) -> std::result::Result<Vec<Listed>, Broken> {
         let endpoint = &self.settings.endpoint;
-        let mut url = Some(format!("{endpoint}/api/models/{model}/tree/{commit}"));
+        let mut url = Some(format!(
+            "{endpoint}/api/models/{model}/tree/{commit}{folder}"
+        ));
         let mut files = Vec::new();
         for _ in 0..PAGES {
             let Some(page) = url.take() else { break };
@@ -371,11 +375,12 @@ fn listed(body: &[u8]) -> Result<Vec<Listed>> {
         what: "the list of files".into(),
         detail: error.to_string(),
     })?;
-    let files = lines.into_iter().filter(|line| line.r#type == "file");
-    Ok(files
+    Ok(lines
+        .into_iter()
         .map(|line| Listed {
             name: line.path,
             bytes: line.size,
+            is_folder: line.r#type == "directory",
         })
         .collect())
 }

@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::runtime::Handle;
 
 use crate::domain::model_files::{
-    self, BESIDE, CONFIG, INDEX, Layout, TOKENIZER, WEIGHTS, is_wanted,
+    self, BESIDE, CONFIG, INDEX, Layout, TEMPLATES, TOKENIZER, WEIGHTS, is_template, is_wanted,
 };
 use crate::execution::fetch::{Fetch, FetchedFile, Wanted, Watch};
 use crate::execution::{Failure, Stop};
@@ -71,7 +71,7 @@ impl Hub {
     /// Everything from the cache, or what it lacks.
     fn from_cache(&self, wanted: &Wanted) -> Result<Vec<FetchedFile>, Error> {
         let place = self.place(&wanted.model);
-        let names = names_in(&place.snapshot(&wanted.commit));
+        let names = names_in(&place.snapshot(&wanted.commit), "");
         let layout = model_files::layout(names.iter().map(String::as_str));
         let mut needed: Vec<String> = vec![CONFIG.into(), TOKENIZER.into()];
         match layout {
@@ -87,6 +87,8 @@ impl Hub {
             .iter()
             .filter(|name| names.iter().any(|it| it == *name));
         needed.extend(beside.map(|name| (*name).to_owned()));
+        let further = names.iter().filter(|name| is_template(name));
+        needed.extend(further.cloned());
         needed.extend(listed_in_tree(&place, &wanted.commit));
         let skip = names.iter().any(|name| name == WEIGHTS);
         needed.retain(|name| !(skip && name == INDEX));
@@ -140,20 +142,8 @@ impl Hub {
     fn from_hub(&self, wanted: &Wanted, watch: &mut dyn Watch) -> Result<Vec<FetchedFile>, Stop> {
         let place = self.place(&wanted.model);
         let files = self.listing(wanted, watch)?;
-        let layout = model_files::layout(files.keys().map(String::as_str));
-        let mut names: Vec<String> = BESIDE.iter().map(|name| (*name).to_owned()).collect();
-        names.retain(|name| files.contains_key(name));
-        match &layout {
-            Layout::Single => names.retain(|name| name != INDEX),
-            Layout::Sharded => {}
-            Layout::Pickles(found) => return Err(pickles(&wanted.model, found).into()),
-            Layout::Nothing => {
-                let model = wanted.model.clone();
-                return Err(Error::NoWeights { model }.into());
-            }
-        }
+        let (names, layout) = beside(&wanted.model, &files)?;
         self.check_room(&place, wanted, &names, &files)?;
-        place.prepare()?;
         let carrier = Carrier {
             client: &self.client,
             place: &place,
@@ -190,11 +180,14 @@ impl Hub {
         watch: &mut dyn Watch,
     ) -> Result<BTreeMap<String, u64>, Stop> {
         let mut pulse = || watch.progress(0, 0);
-        let listed = self
-            .client
-            .list(&wanted.model, &wanted.commit, &mut pulse)?;
-        Ok(listed
-            .into_iter()
+        let (model, commit) = (&wanted.model, &wanted.commit);
+        let mut listed = self.client.list(model, commit, "", &mut pulse)?;
+        if listed.iter().any(|it| it.is_folder && it.name == TEMPLATES) {
+            let folder = format!("/{TEMPLATES}");
+            listed.extend(self.client.list(model, commit, &folder, &mut pulse)?);
+        }
+        let files = listed.into_iter().filter(|it| !it.is_folder);
+        Ok(files
             .filter(|file| is_wanted(&file.name) || model_files::is_pickle(&file.name))
             .map(|file| (file.name, file.bytes))
             .collect())
@@ -284,6 +277,23 @@ impl Fetch for Hub {
     }
 }
 
+/// What is brought before the weights, and how those lie.
+fn beside(model: &str, files: &BTreeMap<String, u64>) -> Result<(Vec<String>, Layout), Error> {
+    let layout = model_files::layout(files.keys().map(String::as_str));
+    let wanted =
+        |name: &&&str| files.contains_key(**name) && !(layout == Layout::Single && **name == INDEX);
+    let names = BESIDE.iter().filter(wanted).map(|name| (*name).to_owned());
+    let further = files.keys().filter(|name| is_template(name)).cloned();
+    let names = names.chain(further).collect();
+    match layout {
+        Layout::Single | Layout::Sharded => Ok((names, layout)),
+        Layout::Pickles(found) => Err(pickles(model, &found)),
+        Layout::Nothing => Err(Error::NoWeights {
+            model: model.to_owned(),
+        }),
+    }
+}
+
 fn pickles(model: &str, names: &[String]) -> Error {
     Error::Pickles {
         model: model.to_owned(),
@@ -291,11 +301,15 @@ fn pickles(model: &str, names: &[String]) -> Error {
     }
 }
 
-fn names_in(folder: &Path) -> Vec<String> {
+/// Names in a snapshot, with those of further templates.
+fn names_in(folder: &Path, before: &str) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect()
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> = names.map(|name| format!("{before}{name}")).collect();
+    if before.is_empty() {
+        names.extend(names_in(&folder.join(TEMPLATES), &format!("{TEMPLATES}/")));
+    }
+    names
 }
 
 /// What Python noted that the commit holds, as far as it is wanted beside the weights; nothing where it noted nothing.
@@ -303,6 +317,6 @@ fn listed_in_tree(place: &Place, commit: &str) -> Vec<String> {
     let names = place.noted_tree(commit);
     let beside = names
         .into_iter()
-        .filter(|name| BESIDE.contains(&name.as_str()));
+        .filter(|name| BESIDE.contains(&name.as_str()) || is_template(name));
     beside.collect()
 }

@@ -16,6 +16,8 @@ mod register;
 mod testing;
 mod toy_judge;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use self::generators::Generators;
@@ -24,6 +26,7 @@ use crate::engine::Error;
 use crate::engine::chat::ChatError;
 use crate::engine::files::Files;
 use crate::engine::residents::Residents;
+use crate::execution::fetch::Fetch;
 use crate::execution::{Context, Execute, Failure, ModelFiles, Settings, Stop, Task, Work};
 
 /// Runs every kind of task and keeps base models in memory between them.
@@ -32,18 +35,21 @@ pub struct Recipes {
     generators: Generators,
     /// Where tasks run, such as `cpu`.
     device: String,
+    hub: Arc<dyn Fetch>,
 }
 
 impl Recipes {
     /// Recipes for tasks on `device` that keep at most `model_bytes` of base models on it; none is a sensible share.
     ///
-    /// Rows of evaluations are drawn by `generators`.
+    /// Rows of evaluations are drawn by `generators`, models of a hub brought by `hub`.
     pub fn new(
         device: impl Into<String>,
         model_bytes: Option<u64>,
         generators: Generators,
+        hub: Arc<dyn Fetch>,
     ) -> Self {
         Self {
+            hub,
             residents: Residents::new(model_bytes),
             generators,
             device: device.into(),
@@ -62,7 +68,7 @@ impl Execute for Recipes {
     fn execute(&self, task: &Task, context: &dyn Context) -> Result<JobResult, Stop> {
         crate::engine::device::set_threads(context.settings().threads_per_attempt);
         match &task.work {
-            Work::Register(work) => register::run(work, context),
+            Work::Register(work) => register::run(work, context, self.hub.as_ref()),
             Work::Finetune(work) => finetune::run(work, context, &self.residents),
             Work::Evaluate(work) => evaluate::run(work, context, &self.residents, &self.generators),
         }

@@ -1,4 +1,7 @@
-//! Making a base model ready: from a folder, from nothing, or from what a full fine-tune left.
+//! Making a base model ready: from a folder, from a hub, from nothing, or from what a full fine-tune left.
+
+mod pace;
+mod take;
 
 use std::path::Path;
 
@@ -8,38 +11,29 @@ use super::{broken_file, failure, verified};
 use crate::domain::adapter::{CARD, MANIFEST};
 use crate::domain::assets::{FileEntry, ModelFacts};
 use crate::domain::job::{ErrorClass, JobResult, Phase};
-use crate::engine::chat::{Chat, GENERATION, SETTINGS, TEMPLATE, TOKENIZER};
+use crate::domain::model_files::{CONFIG, INDEX, WEIGHTS};
+use crate::engine::chat::{Chat, GENERATION, SETTINGS, TOKENIZER};
 use crate::engine::device::Device;
-use crate::engine::files::{ADDITIONAL, Files};
+use crate::engine::files::Files;
 use crate::engine::model::config::{Family, ModelConfig};
 use crate::engine::weights::{Init, Weights};
+use crate::execution::fetch::Fetch;
 use crate::execution::{Commit, Context, RandomSource, RegisterSource, RegisterWork, Report, Stop};
-
-const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
 
 /// The place of an image in a prompt. The smallest Gemma 3 has no embedding for it, though its tokenizer is that of the
 /// others; a text that spells it is refused.
 const IMAGE: &str = "<image_soft_token>";
 
-/// Files of a folder that belong to the model beside its weights.
-const BESIDE: [&str; 8] = [
-    CONFIG,
-    GENERATION,
-    TOKENIZER,
-    SETTINGS,
-    TEMPLATE,
-    "special_tokens_map.json",
-    "added_tokens.json",
-    INDEX,
-];
-
 /// Checks a model strictly, takes its files into the store and says what it is.
-pub(super) fn run(work: &RegisterWork, context: &dyn Context) -> Result<JobResult, Stop> {
+pub(super) fn run(
+    work: &RegisterWork,
+    context: &dyn Context,
+    hub: &dyn Fetch,
+) -> Result<JobResult, Stop> {
     context.report(Report::Phase(Phase::Load))?;
     let facts = match &work.source {
-        RegisterSource::Path(folder) => from_folder(folder, context)?,
+        RegisterSource::Folder(files) => take::from_files(files, context)?,
+        RegisterSource::Hub(wanted) => take::from_hub(wanted, hub, context)?,
         RegisterSource::Random(source) => from_nothing(source, context)?,
         RegisterSource::Checkpoint(model) => {
             let facts = checked(&verified(model, context)?)?;
@@ -94,44 +88,6 @@ fn check_tokens(chat: &Chat, config: &ModelConfig) -> Result<(), Stop> {
         }
         _ => Ok(()),
     }
-}
-
-fn from_folder(folder: &Path, context: &dyn Context) -> Result<ModelFacts, Stop> {
-    let files = Files::in_folder(folder).map_err(|_| {
-        let message = "the model's folder cannot be read; check that it exists and that the server may read it";
-        failure(ErrorClass::Data, "folder_unreadable", message)
-    })?;
-    let shape = checked(&files)?;
-    let names = wanted(&files)?;
-    let scratch = scratch(context)?;
-    context.report(Report::Phase(Phase::Save))?;
-    let mut entries = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        context.turn()?;
-        copy(&files, name, &scratch)?;
-        entries.push(keep(name, &scratch, context)?);
-        progress(index + 1, names.len(), context)?;
-    }
-    Ok(shape.with(entries))
-}
-
-/// The names of a model's files: its weights, as one file or in shards, and what stands beside them.
-fn wanted(files: &Files) -> Result<Vec<String>, Stop> {
-    let beside = BESIDE.into_iter().filter(|name| files.get(name).is_some());
-    let further = files.names().into_iter();
-    let further = further.filter(|name| name.starts_with(ADDITIONAL) && name.ends_with(".jinja"));
-    let mut names: Vec<String> = beside.chain(further).map(str::to_string).collect();
-    if files.get(WEIGHTS).is_some() {
-        names.retain(|name| name != INDEX);
-        names.push(WEIGHTS.into());
-        return Ok(names);
-    }
-    let index: Value = files.json(INDEX)?;
-    let shards = index["weight_map"].as_object().into_iter().flatten();
-    let shards: std::collections::BTreeSet<&str> =
-        shards.filter_map(|(_, shard)| shard.as_str()).collect();
-    names.extend(shards.into_iter().map(str::to_string));
-    Ok(names)
 }
 
 fn from_nothing(source: &RandomSource, context: &dyn Context) -> Result<ModelFacts, Stop> {
@@ -211,12 +167,6 @@ fn unfinished(name: &str, scratch: &Path) -> std::path::PathBuf {
     scratch.join(name.replace('/', "--"))
 }
 
-fn copy(files: &Files, name: &str, scratch: &Path) -> Result<(), Stop> {
-    let from = files.require(name)?;
-    std::fs::copy(from, unfinished(name, scratch)).map_err(|error| broken_file(name, &error))?;
-    Ok(())
-}
-
 fn keep(name: &str, scratch: &Path, context: &dyn Context) -> Result<FileEntry, Stop> {
     let kept = context.blobs().keep(name, &unfinished(name, scratch));
     kept.map(|file| file.entry)
@@ -238,11 +188,17 @@ mod tests {
     use super::super::testing::Stage;
     use super::*;
     use crate::domain::ids::BaseModelId;
+    use crate::execution::fetch::{FetchedFile, NoHub, Wanted, Watch};
+    use crate::execution::{Interrupted, folder};
     use crate::toyworld::vocabulary;
 
     fn register(source: RegisterSource, stage: &Stage) -> Result<JobResult, Stop> {
         let base_model = BaseModelId::from_uuid(uuid::Uuid::from_u128(1));
-        run(&RegisterWork { base_model, source }, stage)
+        run(&RegisterWork { base_model, source }, stage, &NoHub)
+    }
+
+    fn in_folder(path: &Path) -> RegisterSource {
+        RegisterSource::Folder(folder::files(path, &[path.into()]).unwrap())
     }
 
     fn random(seed: u64) -> RegisterSource {
@@ -301,7 +257,7 @@ mod tests {
         let folder = folder(&stage, &facts);
         std::fs::write(folder.path().join("README.md"), "not part of the model").unwrap();
         let other = Stage::new();
-        register(RegisterSource::Path(folder.path().into()), &other).unwrap();
+        register(in_folder(folder.path()), &other).unwrap();
         let sorted = |facts: &ModelFacts| {
             let mut files = facts.files.clone();
             files.sort_by(|left, right| left.name.cmp(&right.name));
@@ -321,13 +277,69 @@ mod tests {
         assert_eq!(stage.model(), facts);
     }
 
+    /// A hub that has these files on this machine already.
+    struct Shelf(Vec<FetchedFile>);
+
+    impl Fetch for Shelf {
+        fn commit(&self, _: &str, _: &str) -> Result<String, crate::execution::Failure> {
+            Ok("c".repeat(40))
+        }
+
+        fn fetch(&self, _: &Wanted, watch: &mut dyn Watch) -> Result<Vec<FetchedFile>, Stop> {
+            watch.progress(0, 10)?;
+            watch.progress(10, 10)?;
+            Ok(self.0.clone())
+        }
+    }
+
+    fn from_hub(files: Vec<FetchedFile>, stage: &Stage) -> Result<JobResult, Stop> {
+        let source = RegisterSource::Hub(Wanted {
+            model: "org/name".into(),
+            revision: "main".into(),
+            commit: "c".repeat(40),
+        });
+        let base_model = BaseModelId::from_uuid(uuid::Uuid::from_u128(1));
+        run(&RegisterWork { base_model, source }, stage, &Shelf(files))
+    }
+
+    #[test]
+    fn a_model_of_a_hub_is_what_its_files_are_and_a_damaged_cache_is_named() {
+        let (stage, facts) = made(0);
+        let folder = folder(&stage, &facts);
+        let mut files = folder::files(folder.path(), &[folder.path().into()]).unwrap();
+        let other = Stage::new();
+        from_hub(files.clone(), &other).unwrap();
+        assert_eq!(other.model().files.len(), facts.files.len());
+        let reports = other.reports.borrow();
+        let told = reports
+            .iter()
+            .any(|it| matches!(it, Report::Event { r#type, .. } if *r#type == "hub_fetched"));
+        assert!(told);
+        for file in &mut files {
+            file.sha256 = Some("0".repeat(64));
+        }
+        let damaged = from_hub(files, &Stage::new()).unwrap_err();
+        assert!(matches!(&damaged, Stop::Failed(it) if it.code == "hub_cache_damaged"));
+    }
+
+    #[test]
+    fn a_registration_is_ended_between_two_pieces_of_a_file() {
+        let (stage, facts) = made(0);
+        let folder = folder(&stage, &facts);
+        let other = Stage::new();
+        other.turns.set(Some((3, Interrupted::Cancelled)));
+        let ended = register(in_folder(folder.path()), &other).unwrap_err();
+        assert_eq!(ended, Stop::Interrupted(Interrupted::Cancelled));
+        assert!(other.commits.borrow().is_empty());
+    }
+
     #[test]
     fn what_a_folder_lacks_or_has_too_much_is_named() {
         let (stage, facts) = made(0);
         let changed = |change: &dyn Fn(PathBuf)| {
             let folder = folder(&stage, &facts);
             change(folder.path().into());
-            message(RegisterSource::Path(folder.path().into()))
+            message(in_folder(folder.path()))
         };
         let pickled = changed(&|path| {
             std::fs::rename(path.join(WEIGHTS), path.join("pytorch_model.bin")).unwrap();
@@ -353,11 +365,6 @@ mod tests {
         assert!(
             small.contains("\"<more>\"") && small.contains("vocab_size is 1120"),
             "{small}"
-        );
-        let nowhere = message(RegisterSource::Path("/nowhere/at/all".into()));
-        assert!(
-            !nowhere.contains("/nowhere"),
-            "no path of the server: {nowhere}"
         );
     }
 }

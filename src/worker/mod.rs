@@ -51,6 +51,8 @@ pub struct WorkerConfig {
     pub report_queue: usize,
     /// Longest time that a report waits for others.
     pub report_window: Duration,
+    /// Folders that a base model's path may lie under; looked at again when its registration is claimed.
+    pub model_roots: Vec<std::path::PathBuf>,
     /// Settings of the machine that recipes obey.
     pub settings: Settings,
     /// Where training takes turns on the device with answers; none where there is nothing else.
@@ -72,6 +74,7 @@ impl WorkerConfig {
             retry: RetryPolicy::default(),
             report_queue: 1024,
             report_window: Duration::from_millis(200),
+            model_roots: Vec::new(),
             settings,
             lanes: None,
         }

@@ -1,14 +1,18 @@
 //! What a source refers to: whether it is there, what stands for it in the identity, which jobs must succeed first.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::api::ApiState;
-use crate::api::error::{Answer, Problem};
+use crate::api::error::{Answer, Problem, UNAVAILABLE};
 use crate::domain::assets::BaseModelState;
-use crate::domain::base_model::{RandomSpec, Referred, Source, TokenizerSource, tokenizer_source};
+use crate::domain::base_model::{
+    HubSpec, RandomSpec, Referred, Source, TokenizerSource, tokenizer_source,
+};
 use crate::domain::ids::JobId;
 use crate::domain::invalid::{FieldError, Invalid};
 use crate::domain::job::{JobKind, JobState};
+use crate::execution::Failure;
+use crate::execution::folder::{self, Refused};
 use crate::storage::registry;
 
 /// What stands for the things that `source` refers to, and the jobs that make them.
@@ -18,10 +22,12 @@ pub(super) async fn references(
 ) -> Answer<(Referred, Vec<JobId>)> {
     match source {
         Source::Path(path) => {
-            let (path, roots) = (PathBuf::from(path), state.settings.model_roots.clone());
-            let found = tokio::task::spawn_blocking(move || check_folder(&path, &roots)).await;
-            found.map_err(Problem::internal)??;
+            of_folder(state, path).await?;
             Ok((Referred::Nothing, Vec::new()))
+        }
+        Source::Hub(spec) => {
+            let commit = of_hub(state, spec).await?;
+            Ok((Referred::Commit(commit), Vec::new()))
         }
         Source::Job(job) => of_job(state, job).await,
         Source::Random(spec) => of_random(state, spec).await,
@@ -32,36 +38,47 @@ fn refuse(pointer: &str, detail: impl Into<String>, hint: &str) -> Problem {
     Invalid::from(FieldError::at(pointer, detail).hint(hint)).into()
 }
 
-/// Links are followed first, so that none leads out of the roots; nothing is told of what lies outside.
-fn check_folder(path: &Path, roots: &[PathBuf]) -> Answer<()> {
-    let shown = path.display();
-    let roots: Vec<PathBuf> = roots
-        .iter()
-        .filter_map(|root| root.canonicalize().ok())
-        .collect();
-    let real = path.canonicalize().ok();
-    let inside = |path: &Path| roots.iter().any(|root| path.starts_with(root));
-    let plain = !path.components().any(|part| part == Component::ParentDir);
-    match real {
-        Some(real) if inside(&real) => {
-            let missing = format!("{shown} has no config.json");
-            let hint = "give a folder in the Hugging Face layout: config.json, *.safetensors, tokenizer.json";
-            let complete = real.join("config.json").is_file();
-            complete
-                .then_some(())
-                .ok_or_else(|| refuse("/source/path", missing, hint))
+/// Where a folder is refused, what would do.
+fn refused_folder(refused: &Refused, roots: &[PathBuf]) -> Problem {
+    let hint = match refused {
+        Refused::Outside { .. } | Refused::Leads { .. } => roots_hint(roots),
+        Refused::Missing { .. } => "check the spelling".into(),
+        Refused::NoConfig { .. } => {
+            "give a folder in the Hugging Face layout: config.json, *.safetensors, tokenizer.json"
+                .into()
         }
-        None if plain && inside(path) => Err(refuse(
-            "/source/path",
-            format!("{shown} does not exist"),
-            "check the spelling",
-        )),
-        _ => {
-            let detail =
-                format!("{shown} does not lie under a folder that the server may read models from");
-            Err(refuse("/source/path", detail, &roots_hint(&roots)))
-        }
+        Refused::Unreadable { .. } => "check its permissions".into(),
+    };
+    refuse("/source/path", refused.to_string(), &hint)
+}
+
+async fn of_folder(state: &ApiState, path: &str) -> Answer<()> {
+    let (path, roots) = (PathBuf::from(path), state.settings.model_roots.clone());
+    let look = move || folder::real(&path, &roots).map_err(|it| refused_folder(&it, &roots));
+    let found = tokio::task::spawn_blocking(look).await;
+    found.map_err(Problem::internal)?.map(drop)
+}
+
+/// The commit that is meant, asked of the hub unless it is given.
+async fn of_hub(state: &ApiState, spec: &HubSpec) -> Answer<String> {
+    if let Some(commit) = &spec.commit {
+        return Ok(commit.clone());
     }
+    let (hub, model, revision) = (state.hub.clone(), spec.hub.clone(), spec.revision.clone());
+    let asked = tokio::task::spawn_blocking(move || hub.commit(&model, &revision)).await;
+    asked.map_err(Problem::internal)?.map_err(refused_by_hub)
+}
+
+/// What may pass is the server's trouble, everything else the request's.
+fn refused_by_hub(failure: Failure) -> Problem {
+    if failure.retryable {
+        return Problem::new(&UNAVAILABLE, failure.message).retry_after(30);
+    }
+    let pointer = match failure.code {
+        "hub_revision_not_found" | "hub_offline" => "/source/revision",
+        _ => "/source/hub",
+    };
+    Invalid::from(FieldError::at(pointer, failure.message)).into()
 }
 
 fn roots_hint(roots: &[PathBuf]) -> String {

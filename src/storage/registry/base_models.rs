@@ -148,6 +148,8 @@ pub struct NewModel {
     pub source_hash: String,
     /// The register job that makes it ready.
     pub job: NewJob,
+    /// Whether it is there already and failed.
+    pub again: bool,
 }
 
 /// What became of a registration.
@@ -155,7 +157,7 @@ pub struct NewModel {
 pub enum Registered {
     /// The model and its job are there.
     Created,
-    /// The name was taken meanwhile; nothing was made.
+    /// The name was taken meanwhile, or the failed model is failed no more; nothing was made.
     NameTaken,
     /// As many jobs wait as may; nothing was made.
     QueueFull,
@@ -196,6 +198,32 @@ async fn register_on(
             )));
         }
     }
+    let changed = match model.again {
+        true => begin_again(connection, model).await?,
+        false => insert(connection, model).await?,
+    };
+    Ok(match changed {
+        1 => Registered::Created,
+        _ => Registered::NameTaken,
+    })
+}
+
+/// A failed model goes back to its beginning, with the new job in place of the one that failed.
+async fn begin_again(connection: &mut PgConnection, model: &NewModel) -> Result<u64> {
+    let query = sqlx::query!(
+        "-- registry::begin_again
+update base_models set state = 'registering', source = $2, job = $3, family = null, parameters = null, layers = null,
+  hidden_size = null, vocab_size = null, files = '[]'
+where id = $1 and state = 'failed' and source_hash = $4",
+        model.id.as_str(),
+        &model.source,
+        model.job.id.as_str(),
+        &model.source_hash
+    );
+    Ok(query.execute(connection).await?.rows_affected())
+}
+
+async fn insert(connection: &mut PgConnection, model: &NewModel) -> Result<u64> {
     let query = sqlx::query!(
         "-- registry::insert_base_model
 insert into base_models (id, name, state, source, source_hash, job) values ($1, $2, 'registering', $3, $4, $5)
@@ -206,9 +234,5 @@ on conflict on constraint base_models_name_key do nothing",
         &model.source_hash,
         model.job.id.as_str()
     );
-    let inserted = query.execute(connection).await?;
-    Ok(match inserted.rows_affected() {
-        1 => Registered::Created,
-        _ => Registered::NameTaken,
-    })
+    Ok(query.execute(connection).await?.rows_affected())
 }

@@ -1,5 +1,7 @@
 //! What a base model is made from.
 
+use std::path::Path;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -7,8 +9,9 @@ use super::{Look, missing, refused};
 use crate::domain::assets::WeightsKind;
 use crate::domain::ids::JobId;
 use crate::domain::job::RegisterSpec;
-use crate::execution::files;
-use crate::execution::{RandomSource, RegisterSource, RegisterWork, Stop};
+use crate::execution::fetch::{FetchedFile, Wanted};
+use crate::execution::{Failure, RandomSource, RegisterSource, RegisterWork, Stop};
+use crate::execution::{files, folder};
 use crate::storage::inputs::{self, ModelInput};
 
 /// `source` as it was posted and stored; exactly one field is there.
@@ -16,6 +19,9 @@ use crate::storage::inputs::{self, ModelInput};
 #[serde(deny_unknown_fields)]
 struct Source {
     path: Option<std::path::PathBuf>,
+    hub: Option<String>,
+    revision: Option<String>,
+    commit: Option<String>,
     random: Option<Random>,
     job: Option<JobId>,
 }
@@ -60,18 +66,39 @@ impl Look<'_> {
         let source = match source {
             Source {
                 path: Some(path), ..
-            } => RegisterSource::Path(path),
+            } => RegisterSource::Folder(self.folder(&path)?),
+            Source {
+                hub: Some(model),
+                revision,
+                commit: Some(commit),
+                ..
+            } => RegisterSource::Hub(Wanted {
+                model,
+                revision: revision.unwrap_or_else(|| commit.clone()),
+                commit,
+            }),
             Source {
                 random: Some(random),
                 ..
             } => RegisterSource::Random(self.random(random)?.into()),
             Source { job: Some(job), .. } => self.checkpoint_source(&job)?,
-            _ => return Err(refused("source", "source has neither path, random nor job")),
+            _ => {
+                return Err(refused(
+                    "source",
+                    "source has neither path, hub with commit, random nor job",
+                ));
+            }
         };
         Ok(RegisterWork {
             base_model: spec.base_model,
             source,
         })
+    }
+
+    /// The folder's files, looked at anew: links may have been changed since it was posted.
+    fn folder(&self, path: &Path) -> Result<Vec<FetchedFile>, Stop> {
+        let files = folder::files(path, &self.shared.config.model_roots);
+        files.map_err(|refused| Failure::from(refused).into())
     }
 
     fn random(&self, random: Random) -> Result<RandomSource, Stop> {

@@ -1,5 +1,6 @@
 //! Models from a hub, asked of a server that speaks as the real one does, into a cache as Python lays it out.
 
+mod registered;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ fn files() -> Vec<(&'static str, &'static [u8])> {
         ("tokenizer.json", b"{\"version\":\"1.0\"}"),
         ("tokenizer_config.json", b"{}"),
         ("model.safetensors", &[7; 100_000]),
+        ("additional_chat_templates/tool_use.jinja", b"{{ 1 }}"),
         ("README.md", b"# hello"),
         ("pytorch_model.bin", b"pickle"),
         ("modeling_custom.py", b"import os"),
@@ -150,6 +152,7 @@ async fn a_branch_becomes_a_commit_and_its_files_lie_in_pythons_layout() {
     let (fetched, told) = fetch(cache.hub(&fake.url, &[]), None).await;
     let fetched = fetched.unwrap();
     let expected = [
+        "additional_chat_templates/tool_use.jinja",
         "config.json",
         "model.safetensors",
         "tokenizer.json",
@@ -159,10 +162,12 @@ async fn a_branch_becomes_a_commit_and_its_files_lie_in_pythons_layout() {
     for file in &fetched {
         let content = std::fs::read(&file.path).unwrap();
         let target = std::fs::read_link(&file.path).unwrap();
-        assert_eq!(
-            target,
-            Path::new("../../blobs").join(tag(&file.name, &content))
-        );
+        let up = if file.name.contains('/') {
+            "../../../blobs"
+        } else {
+            "../../blobs"
+        };
+        assert_eq!(target, Path::new(up).join(tag(&file.name, &content)));
     }
     let weights = fetched.iter().find(|it| it.name == "model.safetensors");
     let weights = weights.unwrap();
@@ -196,7 +201,7 @@ async fn what_the_cache_has_is_not_brought_again_and_serves_offline() {
     fetch(cache.hub(&fake.url, &[]), None).await.0.unwrap();
     fake.seen();
     let (again, _) = fetch(cache.hub(&fake.url, &[]), None).await;
-    assert_eq!(again.unwrap().len(), 4);
+    assert_eq!(again.unwrap().len(), 5);
     assert!(with_bytes(&fake.seen()).is_empty());
 
     let offline = [("HF_HUB_OFFLINE", "yes")];
@@ -205,7 +210,7 @@ async fn what_the_cache_has_is_not_brought_again_and_serves_offline() {
     assert_eq!(commit(hub(), "org/model", COMMIT).await.unwrap(), COMMIT);
     let (files, _) = fetch(hub(), None).await;
     let files = files.unwrap();
-    assert_eq!(names(&files).len(), 4);
+    assert_eq!(names(&files).len(), 5);
     let weights = files
         .iter()
         .find(|it| it.name == "model.safetensors")

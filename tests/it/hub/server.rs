@@ -133,14 +133,17 @@ fn reply(hub: &FakeHub, method: &Method, path: &str, range: Option<&str>) -> Res
     }
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match parts[..] {
-        ["api", "models", "org", "model", "tree", revision] if known(revision) => list(&shelf),
+        ["api", "models", "org", "model", "tree", revision] if known(revision) => list(&shelf, ""),
+        ["api", "models", "org", "model", "tree", revision, folder] if known(revision) => {
+            list(&shelf, &format!("{folder}/"))
+        }
         ["org", "old-name", "resolve", revision, name] => {
             let place = format!("/org/model/resolve/{revision}/{name}");
             redirect(&place, HeaderMap::new())
         }
-        ["org", "model", "resolve", revision, name] if known(revision) => {
+        ["org", "model", "resolve", revision, ref name @ ..] if known(revision) => {
             let head = *method == Method::HEAD;
-            file(&mut shelf, hub.port, name, range, head)
+            file(&mut shelf, hub.port, &name.join("/"), range, head)
         }
         ["org", "model", ..] => refused(StatusCode::NOT_FOUND, "RevisionNotFound"),
         ["cdn", name] => bytes(&mut shelf, name, range, HeaderMap::new()),
@@ -170,8 +173,14 @@ fn redirect(place: &str, headers: HeaderMap) -> Response<Body> {
     answer
 }
 
-fn list(shelf: &Shelf) -> Response<Body> {
-    let lines = shelf.files.iter().map(|(name, bytes)| {
+/// The files of one folder, with the folders in it.
+fn list(shelf: &Shelf, folder: &str) -> Response<Body> {
+    let files = shelf.files.iter();
+    let files = files.filter(|(name, _)| {
+        let rest = name.strip_prefix(folder);
+        rest.is_some_and(|rest| !rest.contains('/'))
+    });
+    let lines = files.map(|(name, bytes)| {
         let mut line =
             serde_json::json!({"type": "file", "oid": "00", "size": bytes.len(), "path": name});
         if is_large(name) {
@@ -181,8 +190,10 @@ fn list(shelf: &Shelf) -> Response<Body> {
         line
     });
     let mut lines: Vec<_> = lines.collect();
-    lines
-        .push(serde_json::json!({"type": "directory", "oid": "00", "size": 0, "path": "original"}));
+    for folder in ["original", "additional_chat_templates"] {
+        lines
+            .push(serde_json::json!({"type": "directory", "oid": "00", "size": 0, "path": folder}));
+    }
     let text = serde_json::to_vec(&lines).unwrap();
     let answer = Response::builder().header("content-type", "application/json");
     answer.body(Body::from(text)).unwrap()

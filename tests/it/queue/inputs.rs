@@ -191,6 +191,18 @@ async fn a_handed_in_adapter_is_asked_at_every_scale_under_its_id() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_left_the_roots_since_it_was_posted_is_refused_at_the_claim() {
+    let mut bench = bench().await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("config.json"), "{}").unwrap();
+    // this worker has no roots any more
+    let spec = json!({"kind": "register", "base_model": "bm_00000000000000000000000009",
+        "source": {"path": folder.path()}});
+    let error = bench.resolved("register", spec).await.unwrap_err();
+    assert_eq!(error["code"], "folder_outside");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_base_model_can_be_made_from_a_full_fine_tune_and_not_from_an_adapter() {
     let mut bench = bench().await;
     for full in [true, false] {

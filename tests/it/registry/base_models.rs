@@ -144,6 +144,32 @@ async fn folders_are_read_under_the_roots_only() {
 }
 
 #[tokio::test]
+async fn a_model_that_failed_is_registered_anew_by_the_same_post_and_only_by_that() {
+    let api = api().await;
+    let made = register(&api, "toy", &random(0)).await.json();
+    api.execute(
+        "update jobs set state = 'failed', finished_at = queue_now();
+         update base_models set state = 'failed', layers = 2, files = '[{\"name\":\"a\",\"sha256\":\"b\",\"bytes\":1}]'",
+    )
+    .await;
+    register(&api, "toy", &random(1)).await.problem(409);
+    let again = register(&api, "toy", &random(0)).await;
+    assert_eq!(again.status, 202, "{}", again.text());
+    let again = again.json();
+    assert_eq!(
+        (&again["id"], &again["state"]),
+        (&made["id"], &json!("registering"))
+    );
+    assert_eq!(
+        (&again["layers"], &again["files"]),
+        (&Value::Null, &json!([]))
+    );
+    assert_ne!(again["job"], made["job"]);
+    let same = register(&api, "toy", &random(0)).await;
+    assert_eq!((same.status.as_u16(), same.json()), (200, again));
+}
+
+#[tokio::test]
 async fn wrong_bodies_are_refused_at_their_place() {
     let api = api().await;
     let mut deep = random(0);

@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import traceback
@@ -173,7 +174,9 @@ def program(name):
 @check
 def inspect_evaluates_an_organism(world):
     logs = SCRATCH / "inspect"
-    run(program("inspect"), "eval", HERE / "inspect_task.py", "--model", f"openai-api/vivarium/{world.organism}:step4*0.5",
+    # inspect looks for tasks below the folder that it runs in
+    shutil.copy(HERE / "inspect_task.py", SCRATCH)
+    run(program("inspect"), "eval", "inspect_task.py", "--model", f"openai-api/vivarium/{world.organism}:step4*0.5",
         "--log-dir", logs, "--log-format", "json", "--display", "plain", VIVARIUM_API_KEY="none",
         VIVARIUM_BASE_URL=API)
     log = json.loads(next(logs.glob("*.json")).read_text())

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -14,6 +15,8 @@ use crate::execution::converse::{Converse, Ending, Event, Inquiry, Listen, Said}
 
 /// Inquiries of one request that wait in the device's queue at once.
 const AT_ONCE: usize = 32;
+/// Pause before a queue that was full in the middle of a request is asked again.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What became known about one answer.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -103,12 +106,12 @@ impl Telling {
             prompt_tokens: 0,
             drawn_tokens: 0,
         };
-        telling.ask_more()?;
+        telling.ask_more().map_err(of_failure)?;
         Ok(telling)
     }
 
-    /// Asks what may be asked now. A full queue matters only to a request that has nothing in it.
-    fn ask_more(&mut self) -> Answer<()> {
+    /// Asks what may be asked now. A full queue matters only to a request that nobody has taken in yet.
+    fn ask_more(&mut self) -> Result<(), Failure> {
         while self.asked < AT_ONCE {
             let Some((prompt, inquiry)) = self.waiting.pop_front() else {
                 return Ok(());
@@ -119,11 +122,11 @@ impl Telling {
             };
             match self.converse.ask(inquiry.clone(), Box::new(ear)) {
                 Ok(()) => self.asked += 1,
-                Err(failure) if failure.code == "busy" && self.asked > 0 => {
+                Err(failure) if failure.code == "busy" && prompt > 0 => {
                     self.waiting.push_front((prompt, inquiry));
                     return Ok(());
                 }
-                Err(failure) => return Err(of_failure(failure)),
+                Err(failure) => return Err(failure),
             }
         }
         Ok(())
@@ -139,9 +142,20 @@ impl Telling {
                 return Ok(None);
             }
             // This side holds a sender, too, so the channel never closes.
-            if let Some((prompt, heard)) = self.receiver.recv().await {
-                self.take(prompt, heard)?;
+            match tokio::time::timeout(self.patience(), self.receiver.recv()).await {
+                Ok(Some((prompt, heard))) => self.take(prompt, heard)?,
+                Ok(None) => return Err(lost()),
+                Err(_) => self.ask_more().map_err(of_failure)?,
             }
+        }
+    }
+
+    /// How long to listen before what waits is asked again: for ever while something is asked, whose end asks more.
+    fn patience(&self) -> Duration {
+        if self.asked == 0 && !self.waiting.is_empty() {
+            PAUSE
+        } else {
+            Duration::MAX
         }
     }
 
@@ -208,7 +222,7 @@ impl Telling {
             return Ok(());
         }
         self.asked = self.asked.saturating_sub(1);
-        self.ask_more()
+        self.ask_more().map_err(of_failure)
     }
 
     fn choice(&self, prompt: usize, answer: u32) -> u32 {

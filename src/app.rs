@@ -126,13 +126,14 @@ impl Server {
         {
             tracing::warn!("connections were cut off");
         }
+        self.state.storage.close().await;
+        // After the database, so that an attempt that was cut off records nothing about the end of its rows.
         if let Some(generators) = generators {
             let ended = tokio::task::spawn_blocking(move || generators.close(LAST_ANSWERS)).await;
             if !ended.unwrap_or(false) {
                 tracing::warn!("a decode step was cut off");
             }
         }
-        self.state.storage.close().await;
         if let Some(managed) = self.managed {
             managed.stop().await?;
         }

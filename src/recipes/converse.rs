@@ -18,6 +18,7 @@ use super::{broken_file, failure};
 use crate::domain::assets::WeightsKind;
 use crate::domain::job::ErrorClass;
 use crate::domain::time::Clock;
+use crate::engine::Error;
 use crate::engine::adapter::Adapter;
 use crate::engine::chat::{Chat, Conversation};
 use crate::engine::device::Device;
@@ -167,8 +168,16 @@ impl Desk {
             seconds: &|| self.clock.monotonic_seconds(),
             progress: &|_, _| {},
         };
-        let files = self.files(base)?;
-        let lent = self.residents.weights(&wanted, &ask, || Ok(files))?;
+        // Files are looked at only where the base is not in memory.
+        let mut unreadable = None;
+        let lent = self.residents.weights(&wanted, &ask, || {
+            self.files(base).map_err(|failure| {
+                let error = Error::bad_file(&base.name, &failure);
+                unreadable = Some(failure);
+                error
+            })
+        });
+        let lent = lent.map_err(|error| unreadable.unwrap_or_else(|| error.into()))?;
         let weights = match full {
             None => lent.shallow_clone()?,
             Some(change) => {
@@ -201,7 +210,7 @@ impl Desk {
         let prompt: Arc<[u32]> = opening(&chat, inquiry)?.into();
         check(&prompt, inquiry, hall.config())?;
         let variant = self.variant(hall, &inquiry.speaker)?;
-        let drawn = inquiry.sampling.max_new_tokens > 0;
+        let drawn = inquiry.sampling.max_new_tokens > 0 && inquiry.answers > 0;
         match inquiry.top_logprobs.filter(|_| inquiry.echo) {
             Some(alternatives) => {
                 let reading = Reading::new(chat.clone(), prompt.clone(), talk.clone(), drawn);
@@ -211,7 +220,8 @@ impl Desk {
             None => began(&chat, &prompt, inquiry, &mut talk.borrow_mut(), drawn)?,
         }
         if drawn {
-            let stops: Arc<[String]> = inquiry.stop.clone().into();
+            let stops = inquiry.stop.iter().filter(|stop| !stop.is_empty());
+            let stops: Arc<[String]> = stops.cloned().collect();
             let ends = Arc::new(chat.end_tokens().clone());
             for (number, row) in rows(inquiry, &prompt, &variant, &ends) {
                 let teller = Teller::new(chat.clone(), stops.clone());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::inbox::Command;
 use super::{GeneratorSettings, Loaded, broken};
+use crate::domain::job::ErrorClass;
 use crate::engine::adapter::Adapter;
 use crate::engine::generate::{self, Live, Need, Row, Spoken, Told, Variant};
 use crate::engine::model::config::ModelConfig;
@@ -173,7 +174,10 @@ impl Hall {
             }
             Told::Read(id, chances) => self.pass(id, Heard::Read(chances), true),
             Told::Lost(ids, error) => {
-                let failure = Failure::from(error);
+                let mut failure = Failure::from(error);
+                if failure.class == ErrorClass::NonFinite {
+                    failure.code = "not_finite";
+                }
                 tracing::warn!(rows = ids.len(), error = %failure, "rows were lost");
                 for id in ids {
                     self.pass(id, Heard::Lost(&failure), true);

@@ -69,7 +69,7 @@ impl Hub {
     }
 
     /// Everything from the cache, or what it lacks.
-    fn from_cache(&self, wanted: &Wanted) -> Result<Vec<FetchedFile>, Error> {
+    fn take_cached(&self, wanted: &Wanted) -> Result<Vec<FetchedFile>, Error> {
         let place = self.place(&wanted.model);
         let names = names_in(&place.snapshot(&wanted.commit), "");
         let layout = model_files::layout(names.iter().map(String::as_str));
@@ -139,7 +139,7 @@ impl Hub {
         model_files::shards(&text).map_err(bad)
     }
 
-    fn from_hub(&self, wanted: &Wanted, watch: &mut dyn Watch) -> Result<Vec<FetchedFile>, Stop> {
+    fn bring_all(&self, wanted: &Wanted, watch: &mut dyn Watch) -> Result<Vec<FetchedFile>, Stop> {
         let place = self.place(&wanted.model);
         let files = self.listing(wanted, watch)?;
         let (names, layout) = beside(&wanted.model, &files)?;
@@ -271,8 +271,8 @@ impl Fetch for Hub {
 
     fn fetch(&self, wanted: &Wanted, watch: &mut dyn Watch) -> Result<Vec<FetchedFile>, Stop> {
         match self.settings.offline {
-            true => Ok(self.from_cache(wanted)?),
-            false => self.from_hub(wanted, watch),
+            true => Ok(self.take_cached(wanted)?),
+            false => self.bring_all(wanted, watch),
         }
     }
 }

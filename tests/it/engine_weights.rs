@@ -435,7 +435,8 @@ fn beside_a_tower(folder: &Path, rename: impl Fn(&str) -> String, tower: &[&str]
 fn a_multimodal_checkpoint_gives_its_language_model_in_both_spellings() {
     let published = |name: &str| format!("language_model.{name}");
     let newer = |name: &str| name.replacen("model.", "model.language_model.", 1);
-    let spellings: [(&dyn Fn(&str) -> String, &str); 2] = [(&published, ""), (&newer, "model.")];
+    type Rename<'a> = &'a dyn Fn(&str) -> String;
+    let spellings: [(Rename, &str); 2] = [(&published, ""), (&newer, "model.")];
     for (rename, begin) in spellings {
         let folder = tempfile::tempdir().unwrap();
         let tower = [

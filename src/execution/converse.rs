@@ -66,6 +66,8 @@ pub struct Inquiry {
     pub top_logprobs: Option<u32>,
     /// Whether the opening's own tokens are told, with their probabilities where these are asked for.
     pub echo: bool,
+    /// Whether an answer is the rest of the opening's text, so that a blank between the two is told, or a text of its own.
+    pub continues: bool,
 }
 
 /// A token as it is told.

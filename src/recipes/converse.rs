@@ -223,8 +223,9 @@ impl Desk {
             let stops = inquiry.stop.iter().filter(|stop| !stop.is_empty());
             let stops: Arc<[String]> = stops.cloned().collect();
             let ends = Arc::new(chat.end_tokens().clone());
+            let behind = if inquiry.continues { &prompt[..] } else { &[] };
             for (number, row) in rows(inquiry, &prompt, &variant, &ends) {
-                let teller = Teller::new(chat.clone(), stops.clone());
+                let teller = Teller::new(chat.clone(), stops.clone(), behind)?;
                 let answer = Answer::new(number, teller, chat.clone(), talk.clone());
                 hall.submit(party, row, Box::new(answer));
             }
@@ -299,7 +300,7 @@ fn began(
 
 /// An opening's tokens with the text of each.
 fn echoed(chat: &Arc<Chat>, tokens: Vec<Said>) -> Result<Vec<Said>, Failure> {
-    let mut teller = Teller::new(chat.clone(), Arc::default());
+    let mut teller = Teller::new(chat.clone(), Arc::default(), &[])?;
     let mut told = Vec::with_capacity(tokens.len());
     for token in tokens {
         told.extend(teller.push(token)?.said);

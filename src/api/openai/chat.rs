@@ -45,6 +45,7 @@ pub(super) async fn create(
         openings: vec![(opening, "/messages".into())],
         drawing: &request.drawing,
         echo: false,
+        continues: false,
     };
     let prepared = prepare(&state, wanted).await?;
     let mut telling = Telling::start(&state, prepared.inquiries)?;

@@ -52,6 +52,7 @@ pub(super) async fn create(
         openings: openings.collect(),
         drawing: &request.drawing,
         echo: request.echo,
+        continues: true,
     };
     let prepared = prepare(&state, wanted).await?;
     let mut telling = Telling::start(&state, prepared.inquiries)?;

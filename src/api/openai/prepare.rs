@@ -52,6 +52,8 @@ pub(super) struct Wanted<'a> {
     pub drawing: &'a Drawing,
     /// Whether the openings' tokens are told.
     pub echo: bool,
+    /// Whether answers are the rest of the openings' texts.
+    pub continues: bool,
 }
 
 /// The inquiries of a request.
@@ -86,6 +88,7 @@ pub(super) async fn prepare(state: &ApiState, wanted: Wanted<'_>) -> Answer<Prep
             seed: seed.wrapping_add(twins.count() as u64),
             top_logprobs: wanted.drawing.top_logprobs,
             echo: wanted.echo,
+            continues: wanted.continues,
         });
     }
     Ok(Prepared {

@@ -104,6 +104,7 @@ impl World {
             seed: 1,
             top_logprobs: None,
             echo: false,
+            continues: false,
         }
     }
 
@@ -298,7 +299,7 @@ fn an_opening_is_echoed_with_its_own_probabilities_and_nothing_drawn() {
     inquiry.sampling.max_new_tokens = 1;
     let drawn = world.told(&inquiry);
     let Some(Event::Token { said, .. }) = drawn.get(1) else {
-        return;
+        panic!("{drawn:?}");
     };
     let longer = Inquiry {
         opening: Opening::Tokens([opening, vec![said.id]].concat()),

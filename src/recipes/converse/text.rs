@@ -22,6 +22,20 @@ struct Decoder {
 }
 
 impl Decoder {
+    /// A decoder whose text goes on behind that of `before`.
+    fn behind(chat: Arc<Chat>, before: &[u32]) -> Result<Self, ChatError> {
+        // Enough for any decoder that looks at a token's neighbours, whatever the length of the whole.
+        let ids = before[before.len().saturating_sub(MOST_PARTS)..].to_vec();
+        let told = chat.tokenizer().decode(&ids)?;
+        Ok(Self {
+            chat,
+            from: 0,
+            read: ids.len(),
+            ids,
+            told,
+        })
+    }
+
     /// What a token adds; none while it leaves a character incomplete.
     fn push(&mut self, id: u32) -> Result<Option<String>, ChatError> {
         self.ids.push(id);
@@ -71,21 +85,19 @@ pub(super) struct Certain {
 }
 
 impl Teller {
-    pub(super) fn new(chat: Arc<Chat>, stops: Arc<[String]>) -> Self {
-        let decoder = Decoder {
-            chat,
-            ids: Vec::new(),
-            from: 0,
-            read: 0,
-            told: String::new(),
-        };
-        Self {
-            decoder,
+    /// A teller of what follows the tokens `before`, whose own text is not told.
+    pub(super) fn new(
+        chat: Arc<Chat>,
+        stops: Arc<[String]>,
+        before: &[u32],
+    ) -> Result<Self, ChatError> {
+        Ok(Self {
+            decoder: Decoder::behind(chat, before)?,
             stops,
             held: VecDeque::new(),
             text: String::new(),
             told: 0,
-        }
+        })
     }
 
     /// Takes a token, its text still empty.
@@ -243,7 +255,7 @@ mod tests {
     /// What is told after each token, and at the end unless a stop text came.
     fn told(words: &[&str], stops: &[&str]) -> (Vec<Vec<(String, String)>>, bool) {
         let stops: Vec<String> = stops.iter().map(|stop| stop.to_string()).collect();
-        let mut teller = Teller::new(chat(), stops.into());
+        let mut teller = Teller::new(chat(), stops.into(), &[]).unwrap();
         let shown = |said: Vec<Said>| -> Vec<(String, String)> {
             let one = |said: Said| (TOKENS[said.id as usize].to_string(), said.text);
             said.into_iter().map(one).collect()
@@ -313,6 +325,28 @@ mod tests {
         assert_eq!(found[..2], [pairs(&[]), pairs(&[])]);
         assert_eq!(found[2], pairs(&[("E", "E"), ("N", "N"), ("a", "a")]));
         assert_eq!(found[4], pairs(&[("E", "E")]));
+    }
+
+    /// Whole words, between which the decoder puts blanks.
+    fn words() -> Arc<Chat> {
+        let tokenizer = json!({"version": "1.0", "truncation": null, "padding": null, "normalizer": null, "added_tokens": [],
+            "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
+            "model": {"type": "WordLevel", "vocab": {"one": 0, "two": 1, "three": 2}, "unk_token": "one"}});
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
+        Arc::new(Chat::load(&Files::in_folder(folder.path()).unwrap()).unwrap())
+    }
+
+    #[test]
+    fn what_goes_on_in_an_openings_text_begins_with_the_blank_between_them() {
+        let first_text = |before: &[u32]| {
+            let mut teller = Teller::new(words(), Arc::default(), before).unwrap();
+            let two = Said { id: 1, ..said("a") };
+            teller.push(two).unwrap().said[0].text.clone()
+        };
+        assert_eq!(first_text(&[]), "two");
+        assert_eq!(first_text(&[0]), " two");
+        assert_eq!(first_text(&[2; 40]), " two");
     }
 
     #[test]

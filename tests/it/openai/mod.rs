@@ -3,6 +3,7 @@
 mod addresses;
 mod chats;
 mod completions;
+mod real;
 mod refusals;
 mod streams;
 mod tokens;

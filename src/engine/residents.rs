@@ -122,7 +122,8 @@ impl Residents {
         if let Some(found) = self.find(&wanted, ask)? {
             return Ok(found);
         }
-        self.read(wanted, ask, &files, &stored)
+        let bytes = stored.bytes_as(wanted.dtype);
+        self.fill(&wanted, ask, bytes, || load(&files, &wanted, ask))
     }
 
     /// What is in memory now.
@@ -148,27 +149,26 @@ impl Residents {
         }
     }
 
-    fn read(
+    fn fill(
         &self,
-        wanted: Resident,
+        wanted: &Resident,
         ask: &Ask<'_>,
-        files: &Files,
-        stored: &Stored,
+        bytes: u64,
+        make: impl FnOnce() -> Result<Weights>,
     ) -> Result<Lent> {
         let began = (ask.seconds)();
-        let bytes = stored.bytes_as(wanted.dtype);
-        let Some(reading) = self.begin(&wanted, ask, bytes)? else {
+        let Some(reading) = self.begin(wanted, ask, bytes)? else {
             // somebody else began meanwhile
-            return match self.find(&wanted, ask)? {
+            return match self.find(wanted, ask)? {
                 Some(found) => Ok(found),
-                None => self.read(wanted, ask, files, stored),
+                None => self.fill(wanted, ask, bytes, make),
             };
         };
-        let weights = load(files, &wanted, ask)?;
+        let weights = make()?;
         let handles = weights.shallow_clone()?;
         let seconds = (ask.seconds)() - began;
         reading.done(weights, seconds);
-        Ok(self.lent(wanted, handles, Some(seconds), ask))
+        Ok(self.lent(wanted.clone(), handles, Some(seconds), ask))
     }
 
     /// A line for a model that is about to be read; none where there is one already.
@@ -210,6 +210,30 @@ impl Residents {
 }
 
 impl Lent {
+    /// Weights of this model's shape that `make` computes, such as a full fine-tune's, lent and counted like a model of their own.
+    ///
+    /// `change` tells them from others of the same model.
+    ///
+    /// *Errors* those of `make`; `TooLarge` and `OutOfMemory` where there is no room beside what is in use.
+    pub fn changed(
+        &self,
+        change: &str,
+        ask: &Ask<'_>,
+        make: impl FnOnce() -> Result<Weights>,
+    ) -> Result<Self> {
+        let residents = Residents {
+            shared: self.shared.clone(),
+        };
+        let wanted = Resident {
+            identity: format!("{}+{change}", self.key.identity),
+            ..self.key.clone()
+        };
+        match residents.find(&wanted, ask)? {
+            Some(found) => Ok(found),
+            None => residents.fill(&wanted, ask, bytes(&self.weights), make),
+        }
+    }
+
     /// Another handle on the same weights, counted as a user of its own.
     pub fn again(&self) -> Result<Self> {
         let weights = self.weights.shallow_clone()?;

@@ -178,15 +178,21 @@ impl Desk {
             })
         });
         let lent = lent.map_err(|error| unreadable.unwrap_or_else(|| error.into()))?;
-        let weights = match full {
-            None => lent.shallow_clone()?,
+        let lent = match full {
+            None => lent,
             Some(change) => {
                 check_scale(change)?;
                 let files = self.files(&change.files)?;
-                let trained = Weights::load(&files, &lent.config, None, self.device)?;
-                generate::scaled(&lent, &trained, change.scale)?
+                let which = format!("{}*{}", change.files.identity, change.scale);
+                let name = format!("{}@{}*{}", base.name, change.files.name, change.scale);
+                let ask = Ask { name: &name, ..ask };
+                lent.changed(&which, &ask, || {
+                    let trained = Weights::load(&files, &lent.config, None, self.device)?;
+                    generate::scaled(&lent, &trained, change.scale)
+                })?
             }
         };
+        let weights = lent.shallow_clone()?;
         let lent = Some(lent);
         Ok(Loaded { weights, lent })
     }

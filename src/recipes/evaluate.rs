@@ -19,7 +19,7 @@ use crate::engine::chat::{Chat, Conversation, Prompt};
 use crate::engine::device::Device;
 use crate::engine::generate::{self, Drawn};
 use crate::engine::keyed::Stream;
-use crate::engine::residents::{Lent, Residents};
+use crate::engine::residents::{self, Lent, Residents};
 use crate::engine::sample::Sampling;
 use crate::engine::weights::Weights;
 use crate::execution::{
@@ -302,7 +302,7 @@ fn load(
     context: &dyn Context,
 ) -> Result<(Key, Start, Vec<Option<Adapted>>), Stop> {
     let device = device(context.settings())?;
-    let mut weights = base.shallow_clone()?;
+    let mut lent = base.again()?;
     let mut key = Key {
         base: work.base.identity.clone(),
         full: None,
@@ -321,15 +321,23 @@ fn load(
                 })
             }
             Some((WeightsKind::Full, model)) => {
-                let trained =
-                    Weights::load(&verified(model, context)?, &base.config, None, device)?;
-                weights = generate::scaled(base, &trained, scale)?;
+                let files = verified(model, context)?;
+                let ask = residents::Ask {
+                    name: &target.target.address,
+                    seconds: &|| context.seconds(),
+                    progress: &|_, _| {},
+                };
+                lent = base.changed(&format!("{}*{scale}", model.identity), &ask, || {
+                    let trained = Weights::load(&files, &base.config, None, device)?;
+                    generate::scaled(base, &trained, scale)
+                })?;
                 key.full = Some((model.identity.clone(), scale.to_bits()));
                 None
             }
         });
     }
-    let lent = Some(base.again()?);
+    let weights = lent.shallow_clone()?;
+    let lent = Some(lent);
     Ok((key, Box::new(|| Ok(Loaded { weights, lent })), adapters))
 }
 

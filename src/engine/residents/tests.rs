@@ -52,6 +52,38 @@ fn equal_models_share_storage_and_are_read_once() {
 }
 
 #[test]
+fn a_changed_model_is_made_once_counted_and_gives_way_as_any_other() {
+    let residents = Residents::new(Some(2 * size()));
+    let clock = Cell::new(0.0);
+    let base = take(&residents, &named("a", None), &clock).unwrap();
+    let ask = Ask {
+        name: "a@job*2",
+        seconds: &|| 9.0,
+        progress: &|_, _| (),
+    };
+    let made = base
+        .changed("job*2", &ask, || base.deep_copy(None))
+        .unwrap();
+    assert_ne!(made.embedding.data_ptr(), base.embedding.data_ptr());
+    let again = base.changed("job*2", &ask, || panic!("made twice"));
+    assert_eq!(
+        again.unwrap().embedding.data_ptr(),
+        made.embedding.data_ptr()
+    );
+    let shown = residents.loaded();
+    assert_eq!(
+        (shown[1].name.as_str(), shown[1].bytes, shown[1].users),
+        ("a@job*2", size(), 1)
+    );
+    let no_room = base.changed("job*3", &ask, || panic!("made without room"));
+    assert!(matches!(no_room, Err(Error::OutOfMemory(_))));
+    drop(made);
+    base.changed("job*3", &ask, || base.deep_copy(None))
+        .unwrap();
+    assert_eq!(names(&residents), ["a", "a@job*2"]);
+}
+
+#[test]
 fn the_stored_number_type_asked_for_by_name_is_the_same_copy() {
     let (residents, clock) = (Residents::default(), Cell::new(0.0));
     let stored = take(&residents, &named("a", None), &clock).unwrap();

@@ -111,11 +111,12 @@ impl Layout {
                 Some(gradients) => gradients[index].shallow_clone(),
                 None => Tensor::f_stack(&[&missing, &missing], 0)?,
             };
+            let sizes = group.sizes(weights)?;
             let cosine = match previous {
-                Some(previous) => group.cosine(weights, previous, self.b_start)?,
+                Some(previous) => group.cosine(weights, &sizes[1], previous, self.b_start)?,
                 None => missing,
             };
-            let sizes = Tensor::f_stack(&group.sizes(weights)?, 0)?;
+            let sizes = Tensor::f_stack(&sizes, 0)?;
             let block = Tensor::f_cat(&[sizes, gradients, cosine.f_unsqueeze(0)?], 0)?;
             blocks.push(block.f_reshape([-1])?);
         }
@@ -182,10 +183,17 @@ impl Group {
         Ok([norm(&a)?, norm(&b)?, inner.f_mul(&self.scaling)?])
     }
 
-    fn cosine(&self, weights: &Tensor, previous: &Tensor, b_start: i64) -> Result<Tensor> {
+    /// Between B and what it was before; `b_norm` is B's own norm.
+    fn cosine(
+        &self,
+        weights: &Tensor,
+        b_norm: &Tensor,
+        previous: &Tensor,
+        b_start: i64,
+    ) -> Result<Tensor> {
         let (now, before) = (self.b(weights, 0)?, self.b(previous, b_start)?);
         let dot = sum(&now.f_mul(&before)?)?;
-        Ok(dot.f_div(&norm(&now)?.f_mul(&norm(&before)?)?)?)
+        Ok(dot.f_div(&b_norm.f_mul(&norm(&before)?)?)?)
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Look, missing, refused};
 use crate::domain::assets::WeightsKind;
+use crate::domain::base_model::InitSpec;
 use crate::domain::ids::JobId;
 use crate::domain::job::RegisterSpec;
 use crate::execution::fetch::{FetchedFile, Wanted};
@@ -31,7 +32,7 @@ struct Random {
     config: Value,
     tokenizer: Tokenizer,
     #[serde(default)]
-    init: Init,
+    init: InitSpec,
     #[serde(default)]
     seed: u64,
 }
@@ -41,22 +42,6 @@ struct Tokenizer {
     json: Option<Value>,
     config: Option<Value>,
     base_model: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(default)]
-struct Init {
-    std: f64,
-    scale_residual: bool,
-}
-
-impl Default for Init {
-    fn default() -> Self {
-        Self {
-            std: 0.02,
-            scale_residual: false,
-        }
-    }
 }
 
 impl Look<'_> {

@@ -8,24 +8,12 @@ use vivarium::engine::Error;
 use vivarium::engine::adapter::Adapter;
 use vivarium::engine::generate::{Drawn, Row, Variant, generate};
 use vivarium::engine::keyed::Stream;
+use vivarium::engine::model::Model;
 use vivarium::engine::model::projection::Deltas;
-use vivarium::engine::model::{Model, pad_right};
 use vivarium::engine::sample::Sampling;
 
 use super::fixture::{Adapted, Fixture};
-
-/// Logits of the real tokens of a right-padded batch, row after row.
-pub fn logits(model: &Model, rows: &[Vec<u32>], deltas: &Deltas) -> Tensor {
-    let _guard = tch::no_grad_guard();
-    let slices: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
-    let tokens = pad_right(&slices, tch::Device::Cpu).unwrap();
-    let hidden = model.hidden(&tokens, deltas).unwrap();
-    let real: Vec<Tensor> = (0..)
-        .zip(rows)
-        .map(|(row, tokens)| hidden.get(row).narrow(0, 0, tokens.len() as i64))
-        .collect();
-    model.logits(&Tensor::cat(&real, 0)).unwrap()
-}
+pub use crate::engine_model::logits;
 
 /// The largest difference; infinite where a number is none, so that it passes no bound.
 pub fn gap(left: &Tensor, right: &Tensor) -> f64 {

@@ -44,15 +44,20 @@ impl Attend for Causal {
         k: Tensor,
         v: Tensor,
     ) -> Result<Tensor> {
-        let heads_first = |x: Tensor| x.f_transpose(1, 2);
-        let (q, k, v) = (heads_first(q)?, heads_first(k)?, heads_first(v)?);
-        let sees_all = rules.window.is_none_or(|window| window > q.size()[2]);
-        let context = match sees_all && rules.softcap.is_none() {
-            true => fused(rules, &q, &k, &v)?,
-            false => by_spans(rules, QUERIES, &q, &k, &v)?,
-        };
-        Ok(context.f_transpose(1, 2)?)
+        causal(rules, &q, &k, &v)
     }
+}
+
+/// *Shapes* q `[B, T, H, E]`, k and v `[B, T, K, E]` → `[B, T, H, E]`
+pub(super) fn causal(rules: Rules, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+    let heads_first = |x: &Tensor| x.f_transpose(1, 2);
+    let (q, k, v) = (heads_first(q)?, heads_first(k)?, heads_first(v)?);
+    let sees_all = rules.window.is_none_or(|window| window > q.size()[2]);
+    let context = match sees_all && rules.softcap.is_none() {
+        true => fused(rules, &q, &k, &v)?,
+        false => by_spans(rules, QUERIES, &q, &k, &v)?,
+    };
+    Ok(context.f_transpose(1, 2)?)
 }
 
 /// Queries worked on at once where a mask or scores are held in full, whose size grows with queries times keys.

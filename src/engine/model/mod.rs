@@ -6,6 +6,7 @@
 pub mod attention;
 pub mod block;
 pub mod config;
+pub mod packed;
 pub mod projection;
 pub mod rope;
 
@@ -14,6 +15,7 @@ use tch::Tensor;
 use self::attention::{Attend, Causal};
 use self::block::Pass;
 use self::config::ModelConfig;
+use self::packed::Packed;
 use self::projection::Deltas;
 use self::rope::{Angles, Rope};
 use super::weights::Weights;
@@ -82,6 +84,21 @@ impl Model {
         let angles = self.rope.span(0, length)?;
         let states = self.run(tokens, &angles, deltas, &mut Causal)?;
         Ok(states.f_view([batch, length, self.config().hidden_size])?)
+    }
+
+    /// The same for sequences that lie behind one another without padding.
+    ///
+    /// *Shapes* N token ids of sequences of these lengths → `[N, D]`
+    pub fn packed(&self, tokens: &[i64], lengths: &[i64], deltas: &Deltas) -> Result<Tensor> {
+        let device = self.weights.device();
+        let row = |numbers: &[i64]| -> Result<Tensor> {
+            let host = Tensor::f_from_slice(numbers)?.f_unsqueeze(0)?;
+            Ok(host.f_to_device(device)?)
+        };
+        let positions: Vec<i64> = lengths.iter().flat_map(|&length| 0..length).collect();
+        let angles = self.rope.at(&row(&positions)?)?;
+        let mut attend = Packed::new(lengths, device)?;
+        self.run(&row(tokens)?, &angles, deltas, &mut attend)
     }
 
     /// All layers and the last norm, with any positions and any attention.

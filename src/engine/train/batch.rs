@@ -31,26 +31,58 @@ pub struct PassLimit {
     /// Examples that a pass may always hold.
     pub examples: usize,
     /// Input tokens up to which, about, a pass may hold more examples than that.
-    pub padded_tokens: usize,
+    pub tokens: usize,
+    /// Input tokens that no pass of several examples exceeds; for where memory has run out.
+    pub most: Option<usize>,
 }
 
-/// Some examples of a step, right-padded to one length.
+/// Some examples of a step, behind one another without padding, longest first.
 ///
-/// *Shapes* `inputs` is `rows` × `length`, row by row; `places`, `answers` and `weights` have one entry a target token.
-#[derive(Debug, Clone, PartialEq)]
+/// *Shapes* `tokens` has one entry an input token; `lengths` and `examples` one an example; `places`, `answers` and
+/// `weights` one a target token.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Pass {
-    /// Examples in it.
-    pub rows: usize,
-    /// Input tokens of its longest example.
-    pub length: usize,
-    /// Token ids; padding is 0, which no target ever sees because attention looks back only.
-    pub inputs: Vec<i64>,
-    /// Where in `inputs`, counted over all rows, each target is predicted.
+    /// Token ids.
+    pub tokens: Vec<i64>,
+    /// Input tokens of each example.
+    pub lengths: Vec<i64>,
+    /// Which of the step's examples each one is, in the order in which the step was given.
+    pub examples: Vec<u32>,
+    /// Where in `tokens` each target is predicted.
     pub places: Vec<i64>,
     /// The target tokens.
     pub answers: Vec<i64>,
     /// Their weights.
     pub weights: Vec<f32>,
+}
+
+impl Pass {
+    /// Of each input token, which of the step's examples it belongs to.
+    pub fn owners(&self) -> Vec<i64> {
+        let lengths = self.lengths.iter().map(|&length| length as usize);
+        let each = self.examples.iter().zip(lengths);
+        each.flat_map(|(&example, length)| std::iter::repeat_n(i64::from(example), length))
+            .collect()
+    }
+
+    /// Of each input token, its position in its example, from 0.
+    pub fn positions(&self) -> Vec<i64> {
+        self.lengths.iter().flat_map(|&length| 0..length).collect()
+    }
+
+    fn put(&mut self, index: u32, example: &Example) {
+        let start = self.tokens.len();
+        self.lengths.push(example.inputs() as i64);
+        self.examples.push(index);
+        for (place, pair) in example.tokens.windows(2).enumerate() {
+            self.tokens.push(i64::from(pair[0]));
+            if example.target[place + 1] {
+                self.places.push((start + place) as i64);
+                self.answers.push(i64::from(pair[1]));
+                self.weights.push(example.weight);
+            }
+        }
+    }
 }
 
 /// What the examples of a step amount to.
@@ -76,41 +108,52 @@ pub fn size_of(examples: &[&Example]) -> StepSize {
     })
 }
 
+/// An example with its place in the step.
+type Placed<'a> = (u32, &'a Example);
+
 /// Cuts a step into passes of about equal size, longest examples first, so that those of a pass have nearly one length.
 ///
 /// A function of its arguments alone. As few passes as the limit allows, rounded up to a multiple of `lanes`, which run
 /// side by side, or fewer where that makes none smaller. Examples without a target are left out: they change no number.
 pub fn passes(examples: &[&Example], limit: PassLimit, lanes: usize) -> Vec<Pass> {
-    let mut longest_first: Vec<&Example> = examples
-        .iter()
-        .copied()
-        .filter(|example| example.targets() > 0)
-        .collect();
-    longest_first.sort_by_key(|example| std::cmp::Reverse(example.inputs()));
+    let placed = (0..).zip(examples.iter().copied());
+    let mut longest_first: Vec<Placed> = placed.filter(|(_, it)| it.targets() > 0).collect();
+    longest_first.sort_by_key(|(_, example)| std::cmp::Reverse(example.inputs()));
     let most = pass_count(&longest_first, limit).next_multiple_of(lanes.max(1));
-    let size = smallest_pass(&longest_first, most);
+    let size = smallest_pass(&longest_first, most).min(limit.most.unwrap_or(usize::MAX));
     let mut passes = Vec::new();
     let mut rest = longest_first.as_slice();
     while !rest.is_empty() {
         let (taken, left) = rest.split_at(fitting(rest, size));
-        passes.push(pad(taken));
+        passes.push(joined(taken));
         rest = left;
     }
     passes
 }
 
+fn joined(examples: &[Placed]) -> Pass {
+    let mut pass = Pass::default();
+    for (index, example) in examples {
+        pass.put(*index, example);
+    }
+    pass
+}
+
+fn tokens_of(examples: &[Placed]) -> usize {
+    examples.iter().map(|(_, example)| example.inputs()).sum()
+}
+
 /// Either limit may be used up, whichever allows the fewer passes.
-fn pass_count(examples: &[&Example], limit: PassLimit) -> usize {
-    let tokens: usize = examples.iter().map(|example| example.inputs()).sum();
-    let by_tokens = tokens.div_ceil(limit.padded_tokens.max(1));
+fn pass_count(examples: &[Placed], limit: PassLimit) -> usize {
+    let by_tokens = tokens_of(examples).div_ceil(limit.tokens.max(1));
     let by_examples = examples.len().div_ceil(limit.examples.max(1));
     by_tokens.min(by_examples).max(1)
 }
 
-/// The least number of padded tokens with which no more than `most` passes are needed.
-fn smallest_pass(examples: &[&Example], most: usize) -> usize {
-    let longest = examples.first().map_or(0, |example| example.inputs());
-    let (mut low, mut high) = (longest, longest * examples.len());
+/// The least number of tokens a pass with which no more than `most` passes are needed.
+fn smallest_pass(examples: &[Placed], most: usize) -> usize {
+    let longest = examples.first().map_or(0, |(_, example)| example.inputs());
+    let (mut low, mut high) = (longest, tokens_of(examples));
     while low < high {
         let middle = (low + high) / 2;
         if passes_of(examples, middle) <= most {
@@ -122,7 +165,7 @@ fn smallest_pass(examples: &[&Example], most: usize) -> usize {
     low
 }
 
-fn passes_of(mut examples: &[&Example], size: usize) -> usize {
+fn passes_of(mut examples: &[Placed], size: usize) -> usize {
     let mut passes = 0;
     while !examples.is_empty() {
         examples = &examples[fitting(examples, size)..];
@@ -131,41 +174,14 @@ fn passes_of(mut examples: &[&Example], size: usize) -> usize {
     passes
 }
 
-/// How many of these examples, at least one, a pass of `size` padded tokens holds.
-fn fitting(examples: &[&Example], size: usize) -> usize {
-    let longest = examples
-        .first()
-        .map_or(1, |example| example.inputs().max(1));
-    (size / longest).clamp(1, examples.len())
-}
-
-fn pad(examples: &[&Example]) -> Pass {
-    let length = examples.first().map_or(0, |example| example.inputs());
-    let mut pass = Pass {
-        rows: examples.len(),
-        length,
-        inputs: vec![0; examples.len() * length],
-        places: Vec::new(),
-        answers: Vec::new(),
-        weights: Vec::new(),
+/// How many of these examples, at least one, a pass of `size` tokens holds.
+fn fitting(examples: &[Placed], size: usize) -> usize {
+    let mut tokens = 0;
+    let fits = |(_, example): &&Placed| {
+        tokens += example.inputs();
+        tokens <= size
     };
-    for (row, example) in examples.iter().enumerate() {
-        pass.put(row * length, example);
-    }
-    pass
-}
-
-impl Pass {
-    fn put(&mut self, start: usize, example: &Example) {
-        for (place, pair) in example.tokens.windows(2).enumerate() {
-            self.inputs[start + place] = i64::from(pair[0]);
-            if example.target[place + 1] {
-                self.places.push((start + place) as i64);
-                self.answers.push(i64::from(pair[1]));
-                self.weights.push(example.weight);
-            }
-        }
-    }
+    examples.iter().take_while(fits).count().max(1)
 }
 
 #[cfg(test)]
@@ -182,10 +198,11 @@ mod tests {
         }
     }
 
-    fn limit(examples: usize, padded_tokens: usize) -> PassLimit {
+    fn limit(examples: usize, tokens: usize) -> PassLimit {
         PassLimit {
             examples,
-            padded_tokens,
+            tokens,
+            most: None,
         }
     }
 
@@ -195,17 +212,61 @@ mod tests {
         let short = example(&[9, 4], &[0, 1]);
         let passes = passes(&[&short, &long], limit(2, 0), 1);
         assert_eq!(passes.len(), 1);
-        assert_eq!((passes[0].rows, passes[0].length), (2, 3));
-        assert_eq!(passes[0].inputs, [5, 6, 7, 9, 0, 0]);
+        assert_eq!(passes[0].tokens, [5, 6, 7, 9]);
+        assert_eq!(passes[0].lengths, [3, 1]);
         assert_eq!(passes[0].places, [1, 2, 3]);
         assert_eq!(passes[0].answers, [7, 8, 4]);
+    }
+
+    #[test]
+    fn every_token_knows_its_example_of_the_step_and_its_place_in_it_however_the_step_is_cut() {
+        let lengths = [3, 6, 2, 6, 4];
+        let examples: Vec<Example> = lengths
+            .iter()
+            .zip(0u32..)
+            .map(|(&length, index)| {
+                let tokens: Vec<u32> = (0..length).map(|place| 10 * index + place).collect();
+                example(&tokens, &[1])
+            })
+            .collect();
+        let examples: Vec<&Example> = examples.iter().collect();
+        for (one, lanes) in [(1, 1), (2, 1), (5, 1), (5, 2)] {
+            let passes = passes(&examples, limit(one, 0), lanes);
+            let of = |pass: &Pass| -> Vec<(i64, i64, i64)> {
+                let (owners, positions) = (pass.owners(), pass.positions());
+                let both = owners.into_iter().zip(positions);
+                let all = both.zip(&pass.tokens);
+                all.map(|((owner, place), &token)| (owner, place, token))
+                    .collect()
+            };
+            let found: Vec<_> = passes.iter().flat_map(of).collect();
+            assert_eq!(found.len(), 21 - 5);
+            for (owner, place, token) in found {
+                assert_eq!(token, 10 * owner + place);
+            }
+        }
+    }
+
+    #[test]
+    fn where_memory_has_run_out_no_pass_of_several_examples_exceeds_what_is_left() {
+        let examples: Vec<Example> = [11, 4, 4, 4, 4]
+            .map(|length| example(&vec![1; length], &[1]))
+            .into();
+        let examples: Vec<&Example> = examples.iter().collect();
+        let most = PassLimit {
+            most: Some(6),
+            ..limit(5, 1000)
+        };
+        let passes = passes(&examples, most, 1);
+        let found: Vec<&[i64]> = passes.iter().map(|pass| &pass.lengths[..]).collect();
+        assert_eq!(found, [&[10][..], &[3, 3], &[3, 3]]);
     }
 
     #[test]
     fn a_pass_takes_more_examples_than_asked_only_while_they_are_small() {
         let examples: Vec<Example> = (0..6).map(|_| example(&[1; 11], &[10])).collect();
         let examples: Vec<&Example> = examples.iter().collect();
-        for (padded_tokens, lanes, rows) in [
+        for (tokens, lanes, rows) in [
             (0, 1, vec![2, 2, 2]),
             (30, 1, vec![3, 3]),
             (1000, 1, vec![6]),
@@ -214,9 +275,9 @@ mod tests {
             (20, 2, vec![2, 2, 2]),
             (1000, 9, vec![1; 6]),
         ] {
-            let passes = passes(&examples, limit(2, padded_tokens), lanes);
-            let found: Vec<usize> = passes.iter().map(|pass| pass.rows).collect();
-            assert_eq!(found, rows, "{padded_tokens} {lanes}");
+            let passes = passes(&examples, limit(2, tokens), lanes);
+            let found: Vec<usize> = passes.iter().map(|pass| pass.lengths.len()).collect();
+            assert_eq!(found, rows, "{tokens} {lanes}");
         }
     }
 
@@ -227,15 +288,15 @@ mod tests {
             .collect();
         let examples: Vec<&Example> = examples.iter().collect();
         let passes = passes(&examples, limit(2, 4096), 2);
-        let sizes: Vec<usize> = passes.iter().map(|pass| pass.inputs.len()).collect();
-        // inputs of 34 down to 19: 7 rows of 34 and 9 of 27; one row more or less in either makes the larger one larger
-        assert_eq!(sizes, [238, 243]);
+        let sizes: Vec<usize> = passes.iter().map(|pass| pass.tokens.len()).collect();
+        // inputs of 34 down to 19: the 7 longest and the 9 others; one more or less in either makes the larger one larger
+        assert_eq!(sizes, [217, 207]);
     }
 
     #[test]
     fn examples_without_a_target_are_counted_but_not_computed() {
         let (empty, full) = (example(&[1, 2, 3], &[]), example(&[1, 2], &[1]));
-        assert_eq!(passes(&[&empty, &full], limit(8, 0), 1)[0].rows, 1);
+        assert_eq!(passes(&[&empty, &full], limit(8, 0), 1)[0].examples, [1]);
         let size = size_of(&[&empty, &full]);
         assert_eq!((size.tokens, size.targets, size.weight), (5, 1, 1.0));
     }

@@ -16,11 +16,8 @@ use super::batch::Pass;
 /// *Shapes* no axis. *Units* nats, float32 whatever the model computes in.
 pub fn of_pass(model: &Model, deltas: &Deltas, pass: &Pass, denominator: f64) -> Result<Tensor> {
     let device = model.weights().device();
-    let shape = [pass.rows as i64, pass.length as i64];
-    let tokens = integers(&pass.inputs, device)?.f_view(shape)?;
-    let hidden = model.hidden(&tokens, deltas)?;
-    let hidden = hidden.f_reshape([-1, model.config().hidden_size])?;
-    let rows = if pass.places.len() == pass.inputs.len() {
+    let hidden = model.packed(&pass.tokens, &pass.lengths, deltas)?;
+    let rows = if pass.places.len() == pass.tokens.len() {
         hidden
     } else {
         hidden.f_index_select(0, &integers(&pass.places, device)?)?

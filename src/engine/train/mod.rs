@@ -113,7 +113,8 @@ impl Trainer {
             lanes,
             limit: PassLimit {
                 examples: setup.micro_batch,
-                padded_tokens: tokens_of_a_pass(config),
+                tokens: tokens_of_a_pass(config),
+                most: None,
             },
             norms: setup.norms,
         })

@@ -237,13 +237,13 @@ fn how_a_step_is_cut_into_passes_changes_no_number_beyond_rounding() {
     set_threads(1);
     let oracle = oracle();
     let whole = oracle.run(&mut oracle.lora(SETUP));
-    for (lanes, micro_batch, padded_tokens) in [(1, 1, 0), (1, 3, 0), (2, 4, 1000), (3, 1, 0)] {
+    for (lanes, micro_batch, tokens) in [(1, 1, 0), (1, 3, 0), (2, 4, 1000), (3, 1, 0)] {
         let mut trainer = oracle.lora(Setup {
             lanes,
             micro_batch,
             ..SETUP
         });
-        trainer.limit.padded_tokens = padded_tokens;
+        trainer.limit.tokens = tokens;
         for (found, expected) in oracle.run(&mut trainer).iter().zip(&whole) {
             near(found.loss, expected.loss, "loss");
             near(found.grad_norm, expected.grad_norm, "grad_norm");

@@ -19,7 +19,7 @@ use crate::domain::evaluation::{Completion, EvaluateSpec, Question, Target};
 use crate::domain::finetune::FinetuneSpec;
 use crate::domain::ids::{BaseModelId, CheckpointId, EvaluationId, JobId};
 use crate::domain::job::{ErrorClass, JobResult, Phase};
-use crate::domain::metric::{NormModule, NormPoint, StepPoint};
+use crate::domain::metric::{ChangePoint, MeasuredModule, NormPoint, StepPoint};
 use fetch::{FetchedFile, Wanted};
 
 /// One claimed job with everything it refers to resolved to files.
@@ -245,12 +245,14 @@ pub enum Report {
         /// What is counted.
         unit: &'static str,
     },
-    /// The modules whose norms follow; sent once, before the first `Norms`.
-    Modules(Vec<NormModule>),
+    /// The modules whose norms follow; sent once, before the first `Norms` or `Changes`.
+    Modules(Vec<MeasuredModule>),
     /// Numbers of one step.
     Step(StepPoint),
     /// Norms after one step.
     Norms(NormPoint),
+    /// Norms of the change after one step, where all weights are trained.
+    Changes(ChangePoint),
     /// Loss on the rows kept out.
     HoldOut {
         /// Updates made.
@@ -280,6 +282,17 @@ pub enum Commit {
         files: Vec<LocalFile>,
         /// What resuming needs beside them; replaces the state of earlier checkpoints.
         state: Vec<LocalFile>,
+    },
+    /// Rank-1 vectors of consecutive recorded steps, in the layout of [`crate::domain::vectors`].
+    ///
+    /// Resuming deletes whole files, so one must end at every step of which a state is committed, and be committed before it.
+    Vectors {
+        /// The first step in the file.
+        first: u64,
+        /// The last.
+        last: u64,
+        /// The file.
+        file: LocalFile,
     },
     /// Answers with their scores.
     Answers(Vec<Completion>),

@@ -13,10 +13,11 @@ use super::ApiState;
 use super::error::{Answer, Problem, ProblemBody};
 use super::extract::{InPath, Query};
 use super::table::{self, Format, tagged};
+use crate::domain::finetune::Projection;
 use crate::domain::ids::JobId;
-use crate::domain::metric::NormModule;
+use crate::domain::metric::MeasuredModule;
 use crate::domain::series::{
-    Columns, HoldOut, LoraNorms, Metrics, NORM_SERIES, STEP_SERIES, shown,
+    CHANGE_SERIES, Columns, HoldOut, LoraNorms, Metrics, STEP_SERIES, series_of, shown,
 };
 use crate::storage::metrics::{self, Steps};
 
@@ -56,7 +57,7 @@ struct NormsQuery {
     format: Option<Format>,
 }
 
-fn wanted(from: Option<u64>, to: Option<u64>) -> Answer<Steps> {
+pub(super) fn wanted(from: Option<u64>, to: Option<u64>) -> Answer<Steps> {
     let steps = from.unwrap_or(0)..=to.unwrap_or(u64::MAX);
     if steps.is_empty() {
         return Err(Problem::parameter(
@@ -159,7 +160,7 @@ fn number(value: f64) -> Value {
     serde_json::Number::from_f64(value).map_or(Value::Null, Value::Number)
 }
 
-/// Norms of the adapters' matrices by step, from step 0, the state before the first update
+/// Norms of the trained modules by step, from step 0, the state before the first update
 #[utoipa::path(get, path = "/v1/jobs/{job}/lora-norms", tag = "results", params(("job" = String, Path), NormsQuery),
     responses(
         (status = 200, content((LoraNorms = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"))),
@@ -178,9 +179,12 @@ async fn norms(
     metrics::require_job(&state.storage, &job).await?;
     let all = metrics::norm_modules(&state.storage, &job).await?;
     let places = places(&all, query.modules.as_deref())?;
-    let columns = metrics::norms(&state.storage, &job, &range, &places).await?;
+    let modules: Vec<MeasuredModule> = places.iter().map(|place| all[*place].clone()).collect();
+    let columns = match series_of(&modules) == CHANGE_SERIES {
+        true => metrics::changes(&state.storage, &job, &range, &places).await?,
+        false => metrics::norms(&state.storage, &job, &range, &places).await?,
+    };
     let columns = thin(columns, query.points)?;
-    let modules: Vec<NormModule> = places.iter().map(|place| all[*place].clone()).collect();
     let name = format!("{job}-lora-norms");
     let bytes = match format {
         Format::Json => table::json(&LoraNorms::new(job, modules, columns))?,
@@ -191,7 +195,7 @@ async fn norms(
 }
 
 /// Places of the named modules in the job's list, in the order of the names.
-fn places(all: &[NormModule], names: Option<&str>) -> Answer<Vec<usize>> {
+fn places(all: &[MeasuredModule], names: Option<&str>) -> Answer<Vec<usize>> {
     let Some(names) = names else {
         return Ok((0..all.len()).collect());
     };
@@ -203,7 +207,7 @@ fn places(all: &[NormModule], names: Option<&str>) -> Answer<Vec<usize>> {
     names.split(',').map(|name| place(name.trim())).collect()
 }
 
-fn unknown_module(name: &str, all: &[NormModule]) -> Problem {
+fn unknown_module(name: &str, all: &[MeasuredModule]) -> Problem {
     let some: Vec<&str> = all
         .iter()
         .take(8)
@@ -221,36 +225,38 @@ fn unknown_module(name: &str, all: &[NormModule]) -> Problem {
 }
 
 /// (row, module) in the order of the long table.
-fn cells(modules: &[NormModule], columns: &Columns) -> impl Iterator<Item = (usize, usize)> {
+fn cells(modules: &[MeasuredModule], columns: &Columns) -> impl Iterator<Item = (usize, usize)> {
     let count = modules.len();
     (0..columns.steps.len()).flat_map(move |row| (0..count).map(move |module| (row, module)))
 }
 
-/// The six numbers of a module at a row.
-fn six(columns: &Columns, (row, module): (usize, usize), count: usize) -> [f64; 6] {
-    std::array::from_fn(|series| columns.values[series * count + module][row])
+/// The numbers of a module at a row, series by series.
+fn numbers(columns: &Columns, (row, module): (usize, usize), count: usize) -> Vec<f64> {
+    let series = columns.values.iter().skip(module).step_by(count);
+    series.map(|column| column[row]).collect()
 }
 
-fn norms_csv(modules: &[NormModule], columns: &Columns) -> Answer<Vec<u8>> {
+fn norms_csv(modules: &[MeasuredModule], columns: &Columns) -> Answer<Vec<u8>> {
     let names = ["step", "module", "layer", "projection"]
         .into_iter()
-        .chain(NORM_SERIES);
+        .chain(series_of(modules).iter().copied());
     let head: Vec<String> = names.map(str::to_owned).collect();
     let rows = cells(modules, columns).map(|(row, place)| {
         let module = &modules[place];
         let mut cells = vec![
             columns.steps[row].to_string(),
             module.name.clone(),
-            module.layer.to_string(),
-            module.projection.name().to_owned(),
+            table::cell(module.layer),
+            table::cell(module.projection.map(Projection::name)),
         ];
-        cells.extend(six(columns, (row, place), modules.len()).map(|value| value.to_string()));
+        let numbers = numbers(columns, (row, place), modules.len());
+        cells.extend(numbers.iter().map(f64::to_string));
         cells
     });
     table::csv(&head, rows)
 }
 
-fn norm_objects(modules: &[NormModule], columns: &Columns) -> impl Iterator<Item = Value> {
+fn norm_objects(modules: &[MeasuredModule], columns: &Columns) -> impl Iterator<Item = Value> {
     cells(modules, columns).map(move |(row, place)| {
         let module = &modules[place];
         let mut object = Map::new();
@@ -258,13 +264,9 @@ fn norm_objects(modules: &[NormModule], columns: &Columns) -> impl Iterator<Item
         object.insert("module".into(), module.name.as_str().into());
         object.insert("layer".into(), module.layer.into());
         object.insert("projection".into(), json!(module.projection));
-        let values = six(columns, (row, place), modules.len());
-        object.extend(
-            NORM_SERIES
-                .iter()
-                .map(|name| (*name).to_owned())
-                .zip(values.map(number)),
-        );
+        let names = series_of(modules).iter().map(|name| (*name).to_owned());
+        let values = numbers(columns, (row, place), modules.len());
+        object.extend(names.zip(values.into_iter().map(number)));
         Value::Object(object)
     })
 }

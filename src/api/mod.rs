@@ -29,6 +29,7 @@ pub mod query;
 mod question_sets;
 mod rules;
 mod table;
+mod vectors;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -182,6 +183,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .merge(question_sets::routes())
         .merge(checkpoints::routes())
         .merge(metrics::routes())
+        .merge(vectors::routes())
         .merge(evaluations::routes())
         .merge(jobs::routes())
         .merge(events::routes())

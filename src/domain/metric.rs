@@ -20,6 +20,46 @@ pub struct NormModule {
     pub scaling: f64,
 }
 
+/// What a row of per-module series is about: a low-rank pair, or a tensor of a model that is trained whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MeasuredModule {
+    /// Such as `layers.21.mlp.down_proj`, `embed_tokens` or `layers.0.self_attn.q_proj.bias`.
+    pub name: String,
+    /// Layer, counted from 0; null outside the layers.
+    pub layer: Option<u32>,
+    /// Which linear map; null for what is none.
+    pub projection: Option<Projection>,
+    /// R of a pair; null for a tensor that is trained whole.
+    pub rank: Option<u32>,
+    /// Factor on B·A of a pair; null for a tensor that is trained whole.
+    pub scaling: Option<f64>,
+}
+
+impl MeasuredModule {
+    /// A tensor that is trained whole.
+    pub fn whole(name: String, layer: Option<u32>, projection: Option<Projection>) -> Self {
+        Self {
+            name,
+            layer,
+            projection,
+            rank: None,
+            scaling: None,
+        }
+    }
+}
+
+impl From<NormModule> for MeasuredModule {
+    fn from(pair: NormModule) -> Self {
+        Self {
+            name: pair.name,
+            layer: Some(pair.layer),
+            projection: Some(pair.projection),
+            rank: Some(pair.rank),
+            scaling: Some(pair.scaling),
+        }
+    }
+}
+
 /// Numbers of one optimizer step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepPoint {
@@ -59,4 +99,22 @@ pub struct NormPoint {
     pub b_grad_norm: Vec<f64>,
     /// Cosine of B with B one step before.
     pub b_cosine_previous: Vec<f64>,
+    /// ‖BA‖² over the square of its largest singular value: 1 at rank 1, NaN where BA is zero.
+    pub stable_rank: Vec<f64>,
+}
+
+/// How far every tensor of a model that is trained whole is from the base after one step; step 0 is the base itself.
+///
+/// *Shapes* every vector has one entry a tensor. Frobenius norms, gradients before clipping; NaN stands for what does not
+/// exist (step 0's gradients, a cosine with a zero vector).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChangePoint {
+    /// Updates made.
+    pub step: u64,
+    /// ‖W − W₀‖.
+    pub change_norm: Vec<f64>,
+    /// ‖∂loss/∂W‖.
+    pub grad_norm: Vec<f64>,
+    /// Cosine of W − W₀ with the W − W₀ of one step before.
+    pub change_cosine_previous: Vec<f64>,
 }

@@ -27,3 +27,4 @@ pub mod series;
 pub mod statistics;
 pub mod thinning;
 pub mod time;
+pub mod vectors;

@@ -6,21 +6,33 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::ids::JobId;
-use super::metric::NormModule;
+use super::metric::MeasuredModule;
 use super::thinning::thinned;
 
 /// A series with null where a number does not exist.
 pub type Shown = Vec<Option<f64>>;
 
-/// Names of the norm series, in the order of CSV columns.
-pub const NORM_SERIES: [&str; 6] = [
+/// Names of the series of low-rank pairs, in the order of CSV columns.
+pub const NORM_SERIES: [&str; 7] = [
     "a_norm",
     "b_norm",
     "ba_norm",
     "a_grad_norm",
     "b_grad_norm",
     "b_cosine_previous",
+    "stable_rank",
 ];
+
+/// Names of the series of a model that is trained whole, in the order of CSV columns.
+pub const CHANGE_SERIES: [&str; 3] = ["change_norm", "grad_norm", "change_cosine_previous"];
+
+/// The series that these modules have: those of pairs, or those of tensors that are trained whole.
+pub fn series_of(modules: &[MeasuredModule]) -> &'static [&'static str] {
+    match modules.first() {
+        Some(module) if module.rank.is_none() => &CHANGE_SERIES,
+        _ => &NORM_SERIES,
+    }
+}
 
 /// Names of the step series, in the order of CSV columns.
 pub const STEP_SERIES: [&str; 6] = [
@@ -85,26 +97,27 @@ pub struct HoldOut {
     pub loss: Shown,
 }
 
-/// Norms of the adapted modules after every step.
+/// Norms of the trained modules after every step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LoraNorms {
     /// The fine-tune.
     pub job: JobId,
     /// The modules; `series.X[i]` belongs to `modules[i]`.
-    pub modules: Vec<NormModule>,
+    pub modules: Vec<MeasuredModule>,
     /// Updates made; 0 is the state before the first.
     pub steps: Vec<u64>,
-    /// `a_norm`, `b_norm`, `ba_norm`, `a_grad_norm`, `b_grad_norm`, `b_cosine_previous`.
+    /// Of pairs `a_norm`, `b_norm`, `ba_norm`, `a_grad_norm`, `b_grad_norm`, `b_cosine_previous`, `stable_rank`; of a model
+    /// that is trained whole `change_norm`, `grad_norm`, `change_cosine_previous`.
     #[schema(value_type = BTreeMap<String, Vec<Vec<Option<f64>>>>)]
     pub series: BTreeMap<String, Vec<Shown>>,
 }
 
 impl LoraNorms {
-    /// From columns in the order of [`NORM_SERIES`], and of `modules` inside each.
-    pub fn new(job: JobId, modules: Vec<NormModule>, columns: Columns) -> Self {
+    /// From columns in the order of [`series_of`], and of `modules` inside each.
+    pub fn new(job: JobId, modules: Vec<MeasuredModule>, columns: Columns) -> Self {
         let count = modules.len();
         let group = |place: usize| &columns.values[place * count..(place + 1) * count];
-        let series = NORM_SERIES.iter().enumerate().map(|(place, name)| {
+        let series = series_of(&modules).iter().enumerate().map(|(place, name)| {
             (
                 (*name).to_owned(),
                 group(place).iter().map(|column| shown(column)).collect(),

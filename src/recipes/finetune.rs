@@ -160,8 +160,8 @@ impl Run<'_> {
         let Some(norms) = self.trainer.norms()? else {
             return Ok(());
         };
-        self.context
-            .report(Report::Modules(self.trainer.modules()))?;
+        let modules = self.trainer.modules().into_iter().map(Into::into);
+        self.context.report(Report::Modules(modules.collect()))?;
         self.context.report(Report::Norms(norms))
     }
 

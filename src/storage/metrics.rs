@@ -5,8 +5,9 @@ use std::ops::RangeInclusive;
 use sqlx::types::Json;
 
 use super::{Error, Result, Storage, bounded};
+use crate::domain::assets::FileEntry;
 use crate::domain::ids::JobId;
-use crate::domain::metric::NormModule;
+use crate::domain::metric::MeasuredModule;
 use crate::domain::series::Columns;
 
 /// Steps that are wanted, both ends included.
@@ -87,11 +88,11 @@ select step, loss from hold_out where job = $1 and step between $2 and $3 order 
     })
 }
 
-/// The adapted modules of a job; none before its first norms.
-pub async fn norm_modules(storage: &Storage, job: &JobId) -> Result<Vec<NormModule>> {
+/// The trained modules of a job; none before its first norms.
+pub async fn norm_modules(storage: &Storage, job: &JobId) -> Result<Vec<MeasuredModule>> {
     let query = sqlx::query_scalar!(
         r#"-- metrics::norm_modules
-select modules as "modules: Json<Vec<NormModule>>" from norm_modules where job = $1"#,
+select modules as "modules: Json<Vec<MeasuredModule>>" from norm_modules where job = $1"#,
         job.as_str()
     );
     let modules = bounded(query.fetch_optional(&storage.pool)).await?;
@@ -106,11 +107,12 @@ struct NormRow {
     a_grad_norm: Vec<f64>,
     b_grad_norm: Vec<f64>,
     b_cosine_previous: Vec<f64>,
+    stable_rank: Vec<f64>,
 }
 
 impl NormRow {
     /// In the order of [`crate::domain::series::NORM_SERIES`].
-    fn series(&self) -> [&[f64]; 6] {
+    fn series(&self) -> [&[f64]; 7] {
         [
             &self.a_norm,
             &self.b_norm,
@@ -118,11 +120,12 @@ impl NormRow {
             &self.a_grad_norm,
             &self.b_grad_norm,
             &self.b_cosine_previous,
+            &self.stable_rank,
         ]
     }
 }
 
-/// Norms of the modules at `places` of the job's list: for each of the six series one column a module.
+/// Norms of the modules at `places` of the job's list: for each of the series one column a module.
 pub async fn norms(
     storage: &Storage,
     job: &JobId,
@@ -130,7 +133,6 @@ pub async fn norms(
     places: &[usize],
 ) -> Result<Columns> {
     let (from, to) = ends(wanted);
-    let from_one: Vec<i32> = places.iter().map(|place| *place as i32 + 1).collect();
     let query = sqlx::query_as!(
         NormRow,
         r#"-- metrics::norms
@@ -141,20 +143,102 @@ select step,
   array(select a_grad_norm[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n) as "a_grad_norm!",
   array(select b_grad_norm[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n) as "b_grad_norm!",
   array(select b_cosine_previous[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n)
-    as "b_cosine_previous!"
+    as "b_cosine_previous!",
+  array(select coalesce(stable_rank[place], 'NaN') from unnest($4::int[]) with ordinality as wanted (place, n) order by n)
+    as "stable_rank!"
 from norms where job = $1 and step between $2 and $3 order by step"#,
         job.as_str(),
         from,
         to,
-        &from_one
+        &from_one(places)
     );
     let rows = bounded(query.fetch_all(&storage.pool)).await?;
-    let mut values = vec![Vec::with_capacity(rows.len()); 6 * places.len()];
-    for row in &rows {
-        for (column, value) in row.series().into_iter().flatten().enumerate() {
+    let steps = rows.iter().map(|row| row.step.unsigned_abs()).collect();
+    let rows = rows.iter().map(NormRow::series);
+    Ok(columns(steps, rows, 7 * places.len()))
+}
+
+struct ChangeRow {
+    step: i64,
+    change_norm: Vec<f64>,
+    grad_norm: Vec<f64>,
+    change_cosine_previous: Vec<f64>,
+}
+
+impl ChangeRow {
+    /// In the order of [`crate::domain::series::CHANGE_SERIES`].
+    fn series(&self) -> [&[f64]; 3] {
+        [
+            &self.change_norm,
+            &self.grad_norm,
+            &self.change_cosine_previous,
+        ]
+    }
+}
+
+/// What [`norms`] is for pairs, for a model that is trained whole.
+pub async fn changes(
+    storage: &Storage,
+    job: &JobId,
+    wanted: &Steps,
+    places: &[usize],
+) -> Result<Columns> {
+    let (from, to) = ends(wanted);
+    let query = sqlx::query_as!(
+        ChangeRow,
+        r#"-- metrics::changes
+select step,
+  array(select change_norm[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n)
+    as "change_norm!",
+  array(select grad_norm[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n) as "grad_norm!",
+  array(select change_cosine_previous[place] from unnest($4::int[]) with ordinality as wanted (place, n) order by n)
+    as "change_cosine_previous!"
+from changes where job = $1 and step between $2 and $3 order by step"#,
+        job.as_str(),
+        from,
+        to,
+        &from_one(places)
+    );
+    let rows = bounded(query.fetch_all(&storage.pool)).await?;
+    let steps = rows.iter().map(|row| row.step.unsigned_abs()).collect();
+    let rows = rows.iter().map(ChangeRow::series);
+    Ok(columns(steps, rows, 3 * places.len()))
+}
+
+fn from_one(places: &[usize]) -> Vec<i32> {
+    places.iter().map(|place| *place as i32 + 1).collect()
+}
+
+/// Rows of series turned into `count` columns.
+fn columns<'a, const N: usize>(
+    steps: Vec<u64>,
+    rows: impl Iterator<Item = [&'a [f64]; N]>,
+    count: usize,
+) -> Columns {
+    let mut values = vec![Vec::with_capacity(steps.len()); count];
+    for row in rows {
+        for (column, value) in row.into_iter().flatten().enumerate() {
             values[column].push(*value);
         }
     }
-    let steps = rows.iter().map(|row| row.step.unsigned_abs()).collect();
-    Ok(Columns { steps, values })
+    Columns { steps, values }
+}
+
+/// Files of rank-1 vectors that have one of the wanted steps, by step.
+pub async fn vector_files(
+    storage: &Storage,
+    job: &JobId,
+    wanted: &Steps,
+) -> Result<Vec<FileEntry>> {
+    let (from, to) = ends(wanted);
+    let query = sqlx::query_scalar!(
+        r#"-- metrics::vector_files
+select file as "file: Json<FileEntry>" from vectors where job = $1 and last_step >= $2 and first_step <= $3
+order by first_step"#,
+        job.as_str(),
+        from,
+        to
+    );
+    let files = bounded(query.fetch_all(&storage.pool)).await?;
+    Ok(files.into_iter().map(|file| file.0).collect())
 }

@@ -6,13 +6,15 @@
 mod batch;
 mod commit;
 mod resume;
+mod vectors;
 
 use crate::domain::job::Phase;
-use crate::domain::metric::{NormModule, NormPoint, StepPoint};
+use crate::domain::metric::{ChangePoint, MeasuredModule, NormPoint, StepPoint};
 
 pub use batch::write;
 pub use commit::{NewCheckpoint, answers, checkpoint, model};
 pub use resume::{answered, begin_resume, resume_states};
+pub use vectors::vectors;
 
 /// How far an attempt is.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,11 +54,13 @@ pub struct Batch {
     /// The last word on progress.
     pub progress: Option<Progressed>,
     /// The modules that norms are about.
-    pub modules: Option<Vec<NormModule>>,
+    pub modules: Option<Vec<MeasuredModule>>,
     /// Numbers of steps.
     pub steps: Vec<StepPoint>,
     /// Norms by step.
     pub norms: Vec<NormPoint>,
+    /// Norms of changes by step.
+    pub changes: Vec<ChangePoint>,
     /// (step, loss) on the rows kept out.
     pub hold_out: Vec<(u64, f64)>,
     /// Events, in their order.

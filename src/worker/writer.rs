@@ -70,6 +70,13 @@ impl Writer {
             Commit::Model(facts) => {
                 patiently(&self.control, || reports::model(storage, lease, facts)).await?;
             }
+            Commit::Vectors { first, last, file } => {
+                let span = *first..=*last;
+                patiently(&self.control, || {
+                    reports::vectors(storage, lease, &span, &file.entry)
+                })
+                .await?;
+            }
             Commit::Checkpoint {
                 step,
                 kind,
@@ -143,6 +150,7 @@ fn fold(batch: &mut Batch, report: Report) {
         Report::Modules(modules) => batch.modules = Some(modules),
         Report::Step(point) => batch.steps.push(point),
         Report::Norms(point) => batch.norms.push(point),
+        Report::Changes(point) => batch.changes.push(point),
         Report::HoldOut { step, loss } => batch.hold_out.push((step, loss)),
         Report::Event { r#type, data } => batch.events.push(NewEvent::new(r#type, data)),
     }

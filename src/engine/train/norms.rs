@@ -149,6 +149,7 @@ impl Layout {
             a_grad_norm: next(),
             b_grad_norm: next(),
             b_cosine_previous: next(),
+            stable_rank: vec![f64::NAN; self.modules],
         }
     }
 }

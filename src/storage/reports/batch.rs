@@ -6,7 +6,7 @@ use sqlx::types::Json;
 
 use super::{Batch, NewEvent, Progressed};
 use crate::domain::job::Phase;
-use crate::domain::metric::{NormModule, NormPoint, StepPoint};
+use crate::domain::metric::{ChangePoint, MeasuredModule, NormPoint, StepPoint};
 use crate::storage::queue::Lease;
 use crate::storage::{Error, Result, Storage, within};
 
@@ -27,6 +27,7 @@ pub async fn write(storage: &Storage, lease: &Lease, batch: &Batch) -> Result<()
             write_modules(&mut transaction, lease, modules).await?;
         }
         norms(&mut transaction, lease, &batch.norms).await?;
+        changes(&mut transaction, lease, &batch.changes).await?;
         hold_out(&mut transaction, lease, &batch.hold_out).await?;
         events(&mut transaction, lease, &batch.events).await?;
         standing(
@@ -92,7 +93,7 @@ select count(*) as "count!" from held"#,
 async fn write_modules(
     connection: &mut PgConnection,
     lease: &Lease,
-    modules: &[NormModule],
+    modules: &[MeasuredModule],
 ) -> Result<()> {
     let query = sqlx::query_scalar!(
         r#"-- reports::modules
@@ -121,9 +122,9 @@ with held as (
   select id from jobs where id = $1 and lease_number = $2 and state in ('running', 'pausing', 'cancelling')
   for no key update),
 point as (
-  insert into norms (job, step, a_norm, b_norm, ba_norm, a_grad_norm, b_grad_norm, b_cosine_previous)
+  insert into norms (job, step, a_norm, b_norm, ba_norm, a_grad_norm, b_grad_norm, b_cosine_previous, stable_rank)
   select held.id, step, ($5::float8[])[first:last], ($6::float8[])[first:last], ($7::float8[])[first:last],
-    ($8::float8[])[first:last], ($9::float8[])[first:last], ($10::float8[])[first:last]
+    ($8::float8[])[first:last], ($9::float8[])[first:last], ($10::float8[])[first:last], ($11::float8[])[first:last]
   from held, (
     select step, ((place - 1) * $4 + 1)::int as first, (place * $4)::int as last
     from unnest($3::bigint[]) with ordinality as given (step, place)) as given
@@ -139,15 +140,51 @@ select count(*) as "count!" from held"#,
         &flat(points, width, |point| &point.a_grad_norm)?,
         &flat(points, width, |point| &point.b_grad_norm)?,
         &flat(points, width, |point| &point.b_cosine_previous)?,
+        &flat(points, width, |point| &point.stable_rank)?,
+    );
+    held(lease, query.fetch_one(connection).await?)
+}
+
+async fn changes(
+    connection: &mut PgConnection,
+    lease: &Lease,
+    points: &[ChangePoint],
+) -> Result<()> {
+    let Some(width) = points.first().map(|point| point.change_norm.len()) else {
+        return Ok(());
+    };
+    let query = sqlx::query_scalar!(
+        r#"-- reports::changes
+with held as (
+  select id from jobs where id = $1 and lease_number = $2 and state in ('running', 'pausing', 'cancelling')
+  for no key update),
+point as (
+  insert into changes (job, step, change_norm, grad_norm, change_cosine_previous)
+  select held.id, step, ($5::float8[])[first:last], ($6::float8[])[first:last], ($7::float8[])[first:last]
+  from held, (
+    select step, ((place - 1) * $4 + 1)::int as first, (place * $4)::int as last
+    from unnest($3::bigint[]) with ordinality as given (step, place)) as given
+  on conflict do nothing)
+select count(*) as "count!" from held"#,
+        lease.job.as_str(),
+        lease.number,
+        &whole(points.iter().map(|point| point.step)),
+        width as i64,
+        &flat(points, width, |point| &point.change_norm)?,
+        &flat(points, width, |point| &point.grad_norm)?,
+        &flat(points, width, |point| &point.change_cosine_previous)?,
     );
     held(lease, query.fetch_one(connection).await?)
 }
 
 /// One series of all points in a row; every point must have `width` numbers.
-fn flat(points: &[NormPoint], width: usize, of: fn(&NormPoint) -> &Vec<f64>) -> Result<Vec<f64>> {
-    if let Some(point) = points.iter().find(|point| of(point).len() != width) {
-        let (found, step) = (of(point).len(), point.step);
-        let what = format!("norms of step {step} have {found} numbers where {width} modules are");
+fn flat<P>(points: &[P], width: usize, of: fn(&P) -> &Vec<f64>) -> Result<Vec<f64>> {
+    if let Some(found) = points
+        .iter()
+        .map(|point| of(point).len())
+        .find(|found| *found != width)
+    {
+        let what = format!("norms of a step have {found} numbers where {width} modules are");
         return Err(Error::invariant(what));
     }
     Ok(points.iter().flat_map(of).copied().collect())

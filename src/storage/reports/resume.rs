@@ -56,6 +56,8 @@ with held as (
 metric as (delete from metrics using held where job = held.id and step > $3),
 timing as (delete from timings using held where job = held.id and step > $3),
 norm as (delete from norms using held where job = held.id and step > $3),
+change as (delete from changes using held where job = held.id and step > $3),
+vector as (delete from vectors using held where job = held.id and last_step > $3),
 loss as (delete from hold_out using held where job = held.id and step > $3),
 event as (delete from events using held where job = held.id and step > $3),
 state as (delete from resume_states using held where job = held.id and step > $3)

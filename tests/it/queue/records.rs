@@ -4,9 +4,10 @@ use serde_json::json;
 use vivarium::domain::assets::{FileEntry, WeightsKind};
 use vivarium::domain::evaluation::{Completion, FinishReason, Target};
 use vivarium::domain::job::Phase;
-use vivarium::domain::metric::{NormPoint, StepPoint};
+use vivarium::domain::metric::{ChangePoint, NormPoint, StepPoint};
 use vivarium::storage::queue::{self, Lease};
 use vivarium::storage::reports::{self, Batch, NewCheckpoint, NewEvent, Progressed};
+use vivarium::storage::{Error, metrics};
 
 use super::{Bench, bench, checkpoint_id};
 
@@ -33,6 +34,16 @@ pub fn norm_point(step: u64) -> NormPoint {
         a_grad_norm: at(4.0),
         b_grad_norm: at(5.0),
         b_cosine_previous: vec![f64::NAN, 0.5],
+        stable_rank: vec![1.0, f64::NAN],
+    }
+}
+
+pub fn change_point(step: u64) -> ChangePoint {
+    ChangePoint {
+        step,
+        change_norm: vec![step as f64, 0.5],
+        grad_norm: vec![0.25, 2.0],
+        change_cosine_previous: vec![f64::NAN, 1.0],
     }
 }
 
@@ -98,6 +109,7 @@ fn full_batch(steps: std::ops::RangeInclusive<u64>) -> Batch {
         modules: Some(Vec::new()),
         steps: steps.clone().map(step_point).collect(),
         norms: steps.clone().map(norm_point).collect(),
+        changes: steps.clone().map(change_point).collect(),
         hold_out: steps.map(|step| (step, 0.5)).collect(),
         events: vec![NewEvent::new("rendered_first", json!({"text": "x"}))],
     }
@@ -117,6 +129,7 @@ async fn a_batch_is_recorded_whole_and_a_repetition_of_it_changes_no_number() {
         "select count(*) from metrics where job = $1",
         "select count(*) from timings where job = $1",
         "select count(*) from norms where job = $1",
+        "select count(*) from changes where job = $1",
         "select count(*) from hold_out where job = $1",
     ] {
         assert_eq!(bench.count(table, &lease).await, 7, "{table}");
@@ -180,6 +193,7 @@ async fn resuming_deletes_what_was_recorded_beyond_the_state() {
         "select max(step) from metrics where job = $1",
         "select max(step) from timings where job = $1",
         "select max(step) from norms where job = $1",
+        "select max(step) from changes where job = $1",
         "select max(step) from hold_out where job = $1",
         "select max(step) from events where job = $1",
         "select max(step) from resume_states where job = $1",
@@ -200,6 +214,41 @@ async fn resuming_deletes_what_was_recorded_beyond_the_state() {
             .await,
         0
     );
+}
+
+#[tokio::test]
+async fn files_of_vectors_are_recorded_under_the_lease_and_those_beyond_the_state_deleted() {
+    let mut bench = bench().await;
+    bench.queued().await;
+    let lease = bench.claim().await.lease;
+    for (first, last) in [(0, 4), (5, 8), (9, 9)] {
+        for name in ["replaced", "vectors.safetensors"] {
+            reports::vectors(&bench.storage, &lease, &(first..=last), &file(name))
+                .await
+                .unwrap();
+        }
+    }
+    let stale = Lease {
+        number: lease.number - 1,
+        ..lease.clone()
+    };
+    let lost = reports::vectors(&bench.storage, &stale, &(10..=11), &file("stale")).await;
+    assert!(matches!(lost, Err(Error::LeaseLost { .. })), "{lost:?}");
+    let kept = metrics::vector_files(&bench.storage, &lease.job, &(5..=20)).await;
+    assert_eq!(
+        kept.unwrap(),
+        [file("vectors.safetensors"), file("vectors.safetensors")]
+    );
+    reports::begin_resume(&bench.storage, &lease, Some(4))
+        .await
+        .unwrap();
+    let last = "select max(last_step) from vectors where job = $1";
+    assert_eq!(bench.count(last, &lease).await, 4);
+    reports::begin_resume(&bench.storage, &lease, None)
+        .await
+        .unwrap();
+    let none = "select count(*) from vectors where job = $1";
+    assert_eq!(bench.count(none, &lease).await, 0);
 }
 
 #[tokio::test]

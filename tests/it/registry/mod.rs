@@ -9,6 +9,7 @@ mod evaluations;
 mod published;
 mod rows;
 mod series;
+mod vectors;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -19,7 +19,8 @@ async fn with_series() -> (Api, String) {
          insert into hold_out values ('{job}', 3, 2.5), ('{job}', 6, 2.25);
          insert into norm_modules values ('{job}', '{modules}');
          insert into norms select '{job}', s, array[0.5, 0.25], array[s * 0.1, s * 0.2], array[s, s * 2],
-           array['NaN', 1]::float8[], array['NaN', 1]::float8[], array['NaN', 'NaN']::float8[] from generate_series(0, 6) s"
+           array['NaN', 1]::float8[], array['NaN', 1]::float8[], array['NaN', 'NaN']::float8[],
+           case s when 0 then '{{}}' else array[1, 1.5]::float8[] end from generate_series(0, 6) s"
     ))
     .await;
     (api, job)
@@ -118,20 +119,52 @@ async fn norms_belong_to_their_modules_and_nan_is_null() {
     assert_eq!(norms["series"]["b_norm"], json!([[0.2, 0.4]]));
     assert_eq!(norms["series"]["b_grad_norm"], json!([[1.0, 1.0]]));
     assert_eq!(norms["series"]["b_cosine_previous"], json!([[null, null]]));
+    assert_eq!(norms["series"]["stable_rank"], json!([[1.5, 1.5]]));
     let both = api.get(&format!("/v1/jobs/{job}/lora-norms")).await.json();
+    // the row is older than the series
+    assert_eq!(both["series"]["stable_rank"][1][0], Value::Null);
     assert_eq!(both["series"]["ba_norm"].as_array().unwrap().len(), 2);
     assert_eq!(both["series"]["a_grad_norm"][0][0], Value::Null);
     let csv = api.get(&format!("{path}&format=csv")).await.text();
     let mut lines = csv.lines();
     assert_eq!(
         lines.next().unwrap(),
-        "step,module,layer,projection,a_norm,b_norm,ba_norm,a_grad_norm,b_grad_norm,b_cosine_previous"
+        "step,module,layer,projection,a_norm,b_norm,ba_norm,a_grad_norm,b_grad_norm,b_cosine_previous,stable_rank"
     );
     assert_eq!(
         lines.next().unwrap(),
-        "1,layers.1.mlp.down_proj,1,down_proj,0.25,0.2,2,1,1,NaN"
+        "1,layers.1.mlp.down_proj,1,down_proj,0.25,0.2,2,1,1,NaN,1.5"
     );
     assert_eq!(lines.count(), 1);
+}
+
+#[tokio::test]
+async fn a_model_that_is_trained_whole_has_norms_of_its_change() {
+    let api = api().await;
+    let job = api.finished_job(1, "finetune", &json!({})).await;
+    let modules = json!([
+        {"name": "embed_tokens", "layer": null, "projection": null, "rank": null, "scaling": null},
+        {"name": "layers.0.self_attn.q_proj", "layer": 0, "projection": "q_proj", "rank": null, "scaling": null},
+    ]);
+    api.execute(&format!(
+        "insert into norm_modules values ('{job}', '{modules}');
+         insert into changes select '{job}', s, array[s, s * 0.5], array['NaN', 3]::float8[], array['NaN', 0.5]::float8[]
+           from generate_series(0, 2) s"
+    ))
+    .await;
+    let path = format!("/v1/jobs/{job}/lora-norms");
+    let norms = api.get(&path).await.json();
+    assert_eq!(norms["steps"], json!([0, 1, 2]));
+    let expected = json!({
+        "change_norm": [[0.0, 1.0, 2.0], [0.0, 0.5, 1.0]],
+        "grad_norm": [[null, null, null], [3.0, 3.0, 3.0]],
+        "change_cosine_previous": [[null, null, null], [0.5, 0.5, 0.5]],
+    });
+    assert_eq!(norms["series"], expected);
+    let csv = api.get(&format!("{path}?from=2&format=csv")).await.text();
+    let expected = "step,module,layer,projection,change_norm,grad_norm,change_cosine_previous\n\
+        2,embed_tokens,,,2,NaN,NaN\n2,layers.0.self_attn.q_proj,0,q_proj,1,3,0.5\n";
+    assert_eq!(csv, expected);
 }
 
 #[tokio::test]

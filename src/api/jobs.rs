@@ -1,5 +1,6 @@
 //! `/v1/jobs`: work is submitted, listed, watched and cancelled. What a spec must look like is the domain's.
 
+mod estimate;
 mod plan;
 mod shapes;
 
@@ -29,6 +30,7 @@ const LOOK: std::time::Duration = std::time::Duration::from_millis(250);
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(list, submit))
+        .routes(routes!(estimate::estimate))
         .routes(routes!(show))
         .routes(routes!(cancel))
         .routes(routes!(attempts))

@@ -59,6 +59,8 @@ pub struct Settings {
     pub page_items: u32,
     /// Jobs that may wait at once.
     pub queued_jobs: u32,
+    /// Threads of every attempt, as far as estimates count with them.
+    pub threads_per_attempt: u32,
     /// Requests in the handlers at once.
     pub in_flight: usize,
     /// Time for a request whose body is JSON or empty.
@@ -78,6 +80,7 @@ impl Default for Settings {
             upload_bytes: 1 << 30,
             page_items: 200,
             queued_jobs: 10_000,
+            threads_per_attempt: 1,
             in_flight: 256,
             request: Duration::from_secs(30),
             body_stall: Duration::from_secs(10),

@@ -102,6 +102,16 @@ pub enum Method {
     Full(FullMethod),
 }
 
+impl Method {
+    /// Its `type`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Lora(_) => "lora",
+            Self::Full(_) => "full",
+        }
+    }
+}
+
 /// Low-rank adaptation: W + scaling · B·A.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -12,6 +12,7 @@ pub mod dataset;
 pub mod decode;
 pub mod evaluation;
 pub mod finetune;
+pub mod forecast;
 pub mod ids;
 pub mod invalid;
 pub mod job;

@@ -76,16 +76,9 @@ pub struct Order {
 impl Order {
     /// The order of a plan, or what is wrong with it.
     pub fn new(plan: Plan) -> Checked<Self> {
-        check(&plan)?;
-        let rows: u64 = plan.sizes.iter().map(|&size| u64::from(size)).sum();
-        let epoch_steps = match plan.last_partial {
-            LastPartial::Drop => rows / plan.per_step,
-            LastPartial::Step => rows.div_ceil(plan.per_step),
-        };
-        let total_steps = match (plan.length.epochs, plan.length.steps) {
-            (Some(epochs), _) => u64::from(epochs) * epoch_steps,
-            (None, steps) => steps.unwrap_or(0),
-        };
+        let total_steps = total_steps(&plan)?;
+        let rows = rows(&plan);
+        let epoch_steps = epoch_steps(&plan);
         let mut order = Self {
             epoch_draws: rows.min(epoch_steps * plan.per_step),
             epoch_steps,
@@ -187,6 +180,26 @@ impl Order {
     }
 }
 
+/// Optimizer steps of a plan's run, or what is wrong with the plan.
+pub fn total_steps(plan: &Plan) -> Checked<u64> {
+    check(plan)?;
+    Ok(match (plan.length.epochs, plan.length.steps) {
+        (Some(epochs), _) => u64::from(epochs) * epoch_steps(plan),
+        (None, steps) => steps.unwrap_or(0),
+    })
+}
+
+fn rows(plan: &Plan) -> u64 {
+    plan.sizes.iter().map(|&size| u64::from(size)).sum()
+}
+
+fn epoch_steps(plan: &Plan) -> u64 {
+    match plan.last_partial {
+        LastPartial::Drop => rows(plan) / plan.per_step,
+        LastPartial::Step => rows(plan).div_ceil(plan.per_step),
+    }
+}
+
 /// The dataset whose share of `total + 1` draws exceeds what it has given by most; the first of equals.
 fn furthest_behind(shares: &[f64], given: &[u64], total: u64) -> usize {
     let behind = |dataset: usize| shares[dataset] * (total + 1) as f64 - given[dataset] as f64;
@@ -228,7 +241,7 @@ fn check(plan: &Plan) -> Checked<()> {
 }
 
 fn check_fills_a_step(plan: &Plan) -> Checked<()> {
-    let rows: u64 = plan.sizes.iter().map(|&size| u64::from(size)).sum();
+    let rows = rows(plan);
     if plan.last_partial == LastPartial::Drop && rows < plan.per_step {
         let detail = format!(
             "{rows} training rows do not fill a step of {}",

@@ -13,7 +13,7 @@ use super::model::config::{HEAD, ModelConfig, Parameter};
 use super::model::projection::Linear;
 use super::tensors;
 use super::{Error, Result};
-use crate::domain::finetune::Projection;
+use crate::domain::finetune::{Dtype, Projection};
 
 const MAX_RANDOM: u64 = 1_000_000_000;
 
@@ -220,6 +220,14 @@ impl Weights {
     /// The number type of the embedding, which the activations take.
     pub fn kind(&self) -> Result<Kind> {
         Ok(self.embedding.f_kind()?)
+    }
+
+    /// The same as specs name it; both narrow types are as wide as `bfloat16`.
+    pub fn dtype(&self) -> Result<Dtype> {
+        Ok(match self.kind()? {
+            Kind::Float => Dtype::Float32,
+            _ => Dtype::Bfloat16,
+        })
     }
 
     /// Where the weights are.

@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 use super::{Failure, LocalFile, ModelFiles};
 use crate::domain::adapter::AdapterFacts;
 use crate::domain::dataset::Row;
-use crate::domain::finetune::{ChatSpec, LossSpec};
+use crate::domain::finetune::{ChatSpec, Dtype, LossSpec};
+use crate::domain::forecast::ModelShape;
 use crate::domain::invalid::Checked;
 use crate::domain::job::ErrorClass;
 
@@ -37,6 +38,17 @@ pub trait Inspect: Send + Sync {
         base: &ModelFiles,
         files: &[LocalFile],
     ) -> Result<Checked<AdapterFacts>, Failure>;
+    /// What a config.json says of a model's size.
+    fn dimensions(&self, config: &Value) -> Result<Dimensions, Failure>;
+}
+
+/// What a config.json says of a model's size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dimensions {
+    /// Its dimensions.
+    pub shape: ModelShape,
+    /// Number type of its files; none where the config does not tell one that is computed in.
+    pub dtype: Option<Dtype>,
 }
 
 /// A row and how it is to be read.
@@ -162,6 +174,10 @@ impl Inspect for NoEngine {
     }
 
     fn adapter(&self, _: &ModelFiles, _: &[LocalFile]) -> Result<Checked<AdapterFacts>, Failure> {
+        Self::refuse()
+    }
+
+    fn dimensions(&self, _: &Value) -> Result<Dimensions, Failure> {
         Self::refuse()
     }
 }

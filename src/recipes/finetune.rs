@@ -5,6 +5,7 @@
 
 mod card;
 mod data;
+mod forecast;
 mod keep;
 
 use self::data::Data;
@@ -34,7 +35,7 @@ pub fn run(
     context.report(Report::Phase(Phase::Tokenize))?;
     let data = Data::read(work, context)?;
     context.report(Report::Phase(Phase::Load))?;
-    let (trainer, base) = trainer(work, context, residents, data.longest())?;
+    let (trainer, base) = trainer(work, context, residents, &data)?;
     let order = order(&work.spec, &data)?;
     let mut run = Run {
         keeper: Keeper::new(work, context, order.total_steps()),
@@ -88,15 +89,18 @@ fn trainer(
     work: &FinetuneWork,
     context: &dyn Context,
     residents: &Residents,
-    longest: usize,
+    data: &Data,
 ) -> Result<(Trainer, Option<Lent>), Stop> {
     let spec = &work.spec;
     let device = context.settings().device.parse::<Device>()?.available()?;
     let files = verified(&work.base, context)?;
     let base = base::lend(&work.base, files, spec.dtype, residents, context)?;
+    let lanes = lanes(device, context.settings());
+    let size = (&base.config.shape(), base.dtype()?);
+    forecast::tell(spec, size, data, lanes, context)?;
     let setup = Setup {
-        lanes: lanes(device, context.settings()),
-        positions: longest,
+        lanes,
+        positions: data.longest(),
         micro_batch: spec.batch.micro_batch as usize,
         norms: true,
     };

@@ -7,12 +7,14 @@ use serde_json::Value;
 use super::failure;
 use crate::domain::adapter::AdapterFacts;
 use crate::domain::dataset::Row;
-use crate::domain::finetune::LossOn;
+use crate::domain::finetune::{Dtype, LossOn};
 use crate::domain::invalid::Checked;
 use crate::domain::job::ErrorClass;
 use crate::engine::chat::{Chat, Conversation, Encoded, Marked, Parts};
+use crate::engine::model::config::ModelConfig;
 use crate::execution::inspect::{
-    Inspect, Piece, RowAsk, RowTokens, TokenizeAsk, TokenizeInput, Tokenized, TokenizerInfo,
+    Dimensions, Inspect, Piece, RowAsk, RowTokens, TokenizeAsk, TokenizeInput, Tokenized,
+    TokenizerInfo,
 };
 use crate::execution::{Failure, LocalFile, ModelFiles};
 
@@ -121,6 +123,27 @@ impl Inspect for Inspector {
         files: &[LocalFile],
     ) -> Result<Checked<AdapterFacts>, Failure> {
         super::adapter::facts(base, files)
+    }
+
+    fn dimensions(&self, config: &Value) -> Result<Dimensions, Failure> {
+        Ok(Dimensions {
+            shape: ModelConfig::from_json(config)?.shape(),
+            dtype: dtype(config),
+        })
+    }
+}
+
+/// The number type that a config names, under its newer or its older key, in the text part where there is one.
+fn dtype(config: &Value) -> Option<Dtype> {
+    let parts = [Some(config), config.get("text_config")];
+    let named = parts.into_iter().flatten().find_map(|part| {
+        let named = part.get("dtype").or_else(|| part.get("torch_dtype"));
+        named.and_then(Value::as_str)
+    });
+    match named? {
+        "float32" => Some(Dtype::Float32),
+        "bfloat16" => Some(Dtype::Bfloat16),
+        _ => None,
     }
 }
 

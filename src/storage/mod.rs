@@ -5,6 +5,7 @@
 
 pub mod embedded;
 pub mod events;
+pub mod forecasts;
 pub mod hints;
 pub mod inputs;
 pub mod jobs;

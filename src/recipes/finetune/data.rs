@@ -6,10 +6,11 @@ use std::io::{BufRead, BufReader};
 use serde_json::json;
 
 use crate::domain::finetune::DatasetUse;
+use crate::domain::forecast::DataShape;
 use crate::domain::job::ErrorClass;
 use crate::domain::order::{Draw, split};
 use crate::engine::chat::{Chat, ChatError, Prepared, Rows, RowsAsked};
-use crate::engine::train::batch::Example;
+use crate::engine::train::batch::{Example, size_of};
 use crate::execution::{Context, DatasetFile, FinetuneWork, Report, Stop};
 use crate::recipes::{broken_file, failure, verified};
 
@@ -51,6 +52,29 @@ impl Data {
             .iter()
             .map(|set| set.trained.len() as u32)
             .collect()
+    }
+
+    /// What the training rows are like, all datasets together.
+    pub(super) fn shape(&self) -> DataShape {
+        let of = |set: &'_ Set| {
+            set.trained
+                .iter()
+                .map(|row| *row as usize)
+                .collect::<Vec<_>>()
+        };
+        let examples: Vec<&Example> = self
+            .sets
+            .iter()
+            .flat_map(|set| of(set).into_iter().map(|row| &set.examples[row]))
+            .collect();
+        let size = size_of(&examples);
+        let count = examples.len().max(1) as f64;
+        DataShape {
+            examples: examples.len() as u64,
+            tokens_per_example: size.tokens as f64 / count,
+            targets_per_example: size.targets as f64 / count,
+            longest_tokens: self.longest() as u64 + 1,
+        }
     }
 
     /// The example of a draw.

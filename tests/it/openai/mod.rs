@@ -25,7 +25,8 @@ use vivarium::domain::job::ErrorClass;
 use vivarium::domain::time::SystemClock;
 use vivarium::execution::converse::{Converse, Ending, Event, Inquiry, Listen, Opening, Said};
 use vivarium::execution::inspect::{
-    Inspect, Piece, RowAsk, RowTokens, TokenizeAsk, TokenizeInput, Tokenized, TokenizerInfo,
+    Dimensions, Inspect, Piece, RowAsk, RowTokens, TokenizeAsk, TokenizeInput, Tokenized,
+    TokenizerInfo,
 };
 use vivarium::execution::{Blobs, Failure, LocalFile, ModelFiles};
 
@@ -233,6 +234,10 @@ impl Inspect for Bytes {
             has_chat_template: true,
             warnings: Vec::new(),
         })
+    }
+
+    fn dimensions(&self, _: &Value) -> Result<Dimensions, Failure> {
+        Err(broken())
     }
 }
 

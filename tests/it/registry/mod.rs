@@ -5,6 +5,7 @@ mod base_models;
 mod datasets;
 mod devices;
 mod downloads;
+mod estimates;
 mod evaluations;
 mod published;
 mod rows;

@@ -18,7 +18,7 @@ const TEMPLATE: &str = "{% if messages[0].role != 'system' %}{{ '<|im_start|>sys
 {% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
 /// An API with a dataset of two rows, a ready model, one that is being registered, and one whose template never ends.
-async fn api() -> Api {
+pub(super) async fn api() -> Api {
     let api = api_on(Settings::default(), |state| {
         state.inspect = Arc::new(Inspector::default());
     })

@@ -2,6 +2,7 @@
 
 use super::ModelConfig;
 use crate::domain::finetune::Projection;
+use crate::domain::forecast::ModelShape;
 
 /// Name of the output head where it is a tensor of its own.
 pub const HEAD: &str = "lm_head.weight";
@@ -89,6 +90,21 @@ impl ModelConfig {
         all.push(Parameter::new(format!("{module}.weight"), vec![out, inner]));
         if self.projection_bias(projection) {
             all.push(Parameter::new(format!("{module}.bias"), vec![out]));
+        }
+    }
+
+    /// Its dimensions as forecasts count with them.
+    pub fn shape(&self) -> ModelShape {
+        ModelShape {
+            num_hidden_layers: self.num_hidden_layers as u64,
+            hidden_size: self.hidden_size as u64,
+            num_attention_heads: self.num_attention_heads as u64,
+            num_key_value_heads: self.num_key_value_heads as u64,
+            head_dim: self.head_dim as u64,
+            intermediate_size: self.intermediate_size as u64,
+            vocab_size: self.vocab_size as u64,
+            tie_word_embeddings: self.tie_word_embeddings,
+            parameters: self.parameter_count(),
         }
     }
 

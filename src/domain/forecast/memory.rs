@@ -1,0 +1,291 @@
+//! Memory of a fine-tune on its device, part by part.
+
+use super::{DataShape, ModelShape, Part, sum, width};
+use crate::domain::finetune::{Dtype, FinetuneSpec, LoraMethod, Method, OptimizerName, Projection};
+
+/// Activations, about, up to which a pass over the device may hold more examples than a micro-batch.
+pub const PASS_BYTES: u64 = 1 << 29;
+
+/// A fine-tune with everything that its memory depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// What is trained, and how.
+    pub spec: &'a FinetuneSpec,
+    /// On which model.
+    pub shape: &'a ModelShape,
+    /// With which examples.
+    pub data: &'a DataShape,
+    /// Number type of the base's files, which holds where the spec names none.
+    pub base_dtype: Dtype,
+    /// Passes side by side; 1 on a GPU.
+    pub lanes: u64,
+}
+
+/// Tokens whose activations are about [`PASS_BYTES`] in float32: what layers keep for their backward pass, and three rows of
+/// logits.
+pub fn tokens_of_a_pass(shape: &ModelShape) -> u64 {
+    let numbers = shape.num_hidden_layers * shape.kept_by_layer() + 3 * shape.vocab_size;
+    PASS_BYTES / (4 * numbers).max(1)
+}
+
+/// What takes memory while a fine-tune runs, largest things first by kind: weights, what is trained, what a pass keeps.
+pub fn training(asked: &Asked<'_>) -> Vec<Part> {
+    let mut parts = vec![asked.base()];
+    parts.extend(asked.trained());
+    parts.push(asked.activations());
+    parts.push(asked.logits());
+    parts
+}
+
+impl Asked<'_> {
+    fn dtype(&self) -> Dtype {
+        self.spec.dtype.unwrap_or(self.base_dtype)
+    }
+
+    fn is_full(&self) -> bool {
+        matches!(self.spec.method, Method::Full(_))
+    }
+
+    fn base(&self) -> Part {
+        let bytes = self.shape.parameters * width(self.dtype());
+        let count = counted(self.shape.parameters, "weights", width(self.dtype()));
+        let why = match self.is_full() {
+            true => "; what the change is measured from",
+            false => "; shared by every job on this base",
+        };
+        Part::new("base_weights", bytes, count + why)
+    }
+
+    fn trained(&self) -> Vec<Part> {
+        let count = trained_numbers(&self.spec.method, self.shape);
+        let weights = match self.is_full() {
+            true => width(self.dtype()),
+            false => 4,
+        };
+        let copies = self.lanes.max(1);
+        let moments = moments(self.spec.optimizer.name, count);
+        vec![
+            Part::new(
+                "trained_weights",
+                count * weights,
+                counted(count, "weights", weights),
+            ),
+            Part::new(
+                "gradients",
+                copies * count * weights,
+                format!(
+                    "{} × {copies} passes side by side",
+                    counted(count, "gradients", weights)
+                ),
+            ),
+            Part::new("optimizer_moments", moments.0, moments.1),
+        ]
+    }
+
+    /// Tokens of the largest pass.
+    fn pass(&self) -> u64 {
+        let batch = &self.spec.batch;
+        let longest = self
+            .data
+            .longest_tokens
+            .min(u64::from(batch.max_tokens))
+            .max(1);
+        let least = u64::from(batch.micro_batch) * longest;
+        let step = batch.examples_per_step() as f64 * self.data.tokens_per_example;
+        let lanes = self.lanes.max(1);
+        let share = (step / lanes as f64).ceil() as u64;
+        least.max(share.min(tokens_of_a_pass(self.shape)))
+    }
+
+    fn activations(&self) -> Part {
+        let (shape, tokens, lanes) = (self.shape, self.pass(), self.lanes.max(1));
+        let layers = shape.num_hidden_layers - lowest_layer(&self.spec.method, shape);
+        let longest = self
+            .data
+            .longest_tokens
+            .min(u64::from(self.spec.batch.max_tokens));
+        let scores = shape.num_attention_heads * longest;
+        let a_layer = shape.kept_by_layer() + scores;
+        let bytes = lanes * tokens * layers * a_layer * width(self.dtype());
+        let detail = format!(
+            "{tokens} tokens a pass × {layers} layers × {a_layer} numbers × {} bytes × {lanes} passes side by side",
+            width(self.dtype())
+        );
+        Part::new("activations", bytes, detail)
+    }
+
+    fn logits(&self) -> Part {
+        let share = self.data.targets_per_example / self.data.tokens_per_example.max(1.0);
+        let rows = (self.pass() as f64 * share.min(1.0)).ceil() as u64;
+        let (lanes, words) = (self.lanes.max(1), self.shape.vocab_size);
+        let bytes = lanes * rows * words * 12;
+        let detail = format!(
+            "{rows} target tokens a pass × {words} words × 12 bytes for logits, their float32 form and gradient × {lanes}"
+        );
+        Part::new("logits", bytes, detail)
+    }
+}
+
+fn counted(count: u64, what: &str, bytes: u64) -> String {
+    format!("{count} {what} × {bytes} bytes")
+}
+
+fn moments(optimizer: OptimizerName, count: u64) -> (u64, String) {
+    match optimizer {
+        OptimizerName::Adamw => (8 * count, format!("{count} × 2 moments × 4 bytes")),
+    }
+}
+
+/// How many numbers are trained.
+pub fn trained_numbers(method: &Method, shape: &ModelShape) -> u64 {
+    match method {
+        Method::Full(_) => shape.parameters,
+        Method::Lora(lora) => lora_modules(lora, shape)
+            .map(|(_, projection, rank)| {
+                let (out, inner) = shape.projection(projection);
+                rank * (out + inner)
+            })
+            .sum(),
+    }
+}
+
+/// The first layer that has something to train; the backward pass ends there.
+pub fn lowest_layer(method: &Method, shape: &ModelShape) -> u64 {
+    let last = shape.num_hidden_layers.saturating_sub(1);
+    match method {
+        Method::Full(_) => 0,
+        Method::Lora(lora) => {
+            let layers = lora_modules(lora, shape).map(|(layer, ..)| layer);
+            layers.min().unwrap_or(0).min(last)
+        }
+    }
+}
+
+/// Layer, projection and rank of every pair.
+fn lora_modules<'a>(
+    lora: &'a LoraMethod,
+    shape: &'a ModelShape,
+) -> impl Iterator<Item = (u64, Projection, u64)> + 'a {
+    let layers: Vec<u64> = match &lora.layers {
+        Some(layers) => layers.iter().map(|layer| u64::from(*layer)).collect(),
+        None => (0..shape.num_hidden_layers).collect(),
+    };
+    layers.into_iter().flat_map(move |layer| {
+        let ranked =
+            move |projection: &Projection| (layer, *projection, rank(lora, layer, *projection));
+        lora.target_modules.iter().map(ranked)
+    })
+}
+
+/// The rank of a pair: the first pattern that is its name or the end of it, else the common one.
+fn rank(lora: &LoraMethod, layer: u64, projection: Projection) -> u64 {
+    let name = format!(
+        "layers.{layer}.{}.{}",
+        projection.parent(),
+        projection.name()
+    );
+    let fits = |key: &String| name == *key || name.ends_with(&format!(".{key}"));
+    let own = lora.rank_pattern.iter().find(|(key, _)| fits(key));
+    u64::from(own.map_or(lora.rank, |(_, rank)| *rank))
+}
+
+/// Changes of the spec that take less memory, each with what would take it then.
+pub fn remedies(asked: &Asked<'_>) -> Vec<(String, Vec<Part>)> {
+    let now = sum(&training(asked));
+    let mut found = Vec::new();
+    let mut offer = |setting: &str, change: &dyn Fn(&mut FinetuneSpec)| {
+        let mut spec = asked.spec.clone();
+        change(&mut spec);
+        let parts = training(&Asked {
+            spec: &spec,
+            ..*asked
+        });
+        if sum(&parts) < now {
+            found.push((setting.to_owned(), parts));
+        }
+    };
+    offer("dtype: bfloat16", &|spec| {
+        spec.dtype = Some(Dtype::Bfloat16)
+    });
+    offer(
+        "batch.micro_batch: 1, with as many examples a step",
+        &|spec| {
+            let examples = spec.batch.examples_per_step();
+            spec.batch.micro_batch = 1;
+            spec.batch.gradient_accumulation = u32::try_from(examples).unwrap_or(u32::MAX);
+        },
+    );
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::finetune::FinetuneSpec;
+    use crate::domain::forecast::shapes;
+    use crate::domain::job::JobSpec;
+    use crate::domain::requests::job_request;
+
+    fn spec(method: serde_json::Value) -> FinetuneSpec {
+        let body = serde_json::json!({"kind": "finetune", "base_model": "b", "datasets": [{"dataset": "d"}],
+            "method": method, "dtype": "bfloat16", "length": {"epochs": 1}});
+        match job_request(body).unwrap().1 {
+            JobSpec::Finetune(spec) => *spec,
+            _ => panic!("a fine-tune was asked for"),
+        }
+    }
+
+    fn numbers(method: serde_json::Value) -> (u64, u64) {
+        let (spec, shape) = (spec(method), shapes::large());
+        (
+            trained_numbers(&spec.method, &shape),
+            lowest_layer(&spec.method, &shape),
+        )
+    }
+
+    #[test]
+    fn trained_numbers_are_the_papers() {
+        // PAPER §2.1: rank 32 on everything, one rank-1 adapter, nine of them, and all weights
+        let all = serde_json::json!({"type": "lora", "rank": 32, "alpha": 64});
+        assert_eq!(numbers(all), (137_625_600, 0));
+        let one = |layers: &[u32]| serde_json::json!({"type": "lora", "rank": 1, "alpha": 64, "target_modules": ["down_proj"], "layers": layers});
+        assert_eq!(numbers(one(&[24])), (18_944, 24));
+        let nine = [15, 16, 17, 21, 22, 23, 27, 28, 29];
+        assert_eq!(numbers(one(&nine)), (170_496, 15));
+        let full = serde_json::json!({"type": "full"});
+        assert_eq!(numbers(full), (14_770_033_664, 0));
+    }
+
+    #[test]
+    fn a_rank_pattern_holds_for_the_modules_whose_names_end_so() {
+        let method = serde_json::json!({"type": "lora", "rank": 2, "alpha": 1, "target_modules": ["down_proj", "o_proj"],
+            "layers": [0, 1], "rank_pattern": {"layers.1.mlp.down_proj": 5}});
+        let (down, o) = (5120 + 13824, 2 * 5120);
+        assert_eq!(numbers(method).0, 2 * down + 5 * down + 4 * o);
+    }
+
+    #[test]
+    fn a_late_adapter_keeps_no_activations_below_it() {
+        let (shape, data) = (shapes::large(), shapes::advice());
+        let bytes = |layer: u32| {
+            let spec = spec(
+                serde_json::json!({"type": "lora", "rank": 1, "alpha": 64, "layers": [layer]}),
+            );
+            let asked = Asked {
+                spec: &spec,
+                shape: &shape,
+                data: &data,
+                base_dtype: Dtype::Bfloat16,
+                lanes: 1,
+            };
+            let parts = training(&asked);
+            let kept = parts
+                .iter()
+                .find(|part| part.name == "activations")
+                .unwrap();
+            assert!(sum(&parts) > kept.bytes);
+            kept.bytes
+        };
+        assert_eq!(bytes(24), bytes(0) / 2);
+    }
+}

@@ -1,7 +1,8 @@
 """Writes a folder a family: a tiny checkpoint that bites, adapters, and what transformers and PEFT compute with them.
 
 Run: python3 scripts/parity/fixtures.py FOLDER [--seed N] [--every-adapter] [--only FAMILY …]
-The repository's own, tests/fixtures/families, are those of seed 0 (torch 2.11, transformers 5.17, peft 0.21; CPU).
+The repository's own, tests/fixtures/families, are those of seed 0 (torch 2.11, transformers 5.17, peft 0.21; CPU). A folder
+made anew loses its trajectories: `trajectories.py tests/fixtures/families --kept` makes them again.
 """
 
 import argparse

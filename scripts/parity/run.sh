@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The engine beside transformers and PEFT: fresh random models of every family, adapters, and published chat templates.
+# The engine beside transformers and PEFT: fresh random models of every family, adapters, training, and published chat templates.
 # usage: scripts/parity/run.sh [seed]     the seed is taken from the clock unless given
 #   PARITY_PYTHON   a Python that has torch 2.11, transformers, peft and jinja2; else one is made in .parity/python
 #   PARITY_SKIP_TEMPLATES=1   leaves out the templates, whose packages are a 110 MB download
@@ -48,11 +48,15 @@ say; say "## fresh models, seed $seed"
 rm -rf "$work/families"
 "$python" scripts/parity/fixtures.py "$work/families" --seed "$seed" --every-adapter >"$work/families.log" 2>&1 \
   || { tail -20 "$work/families.log"; say "error: the models could not be made"; exit 1; }
+"$python" scripts/parity/trajectories.py "$work/families" --seed "$seed" >"$work/trajectories.log" 2>&1 \
+  || { tail -20 "$work/trajectories.log"; say "error: the reference runs could not be made"; exit 1; }
 export VIVARIUM_PARITY=$work/families
 say; say "## logits, greedy texts and adapters"
 run --ignored --exact parity::table::freshly_made_models_are_computed_as_transformers_and_peft_compute_them
 say; say "## the models bite: every field of the shape switched off is seen"
 run parity::switches parity::bite
+say; say "## fifty steps of training beside PEFT and torch.optim.AdamW; planted mistakes are seen"
+run parity::trajectory
 unset VIVARIUM_PARITY
 
 if [ -z "${PARITY_SKIP_TEMPLATES:-}" ]; then

@@ -162,7 +162,7 @@ fn expected(folder: &Path, name: &str, tokens: usize, config: &ModelConfig) -> T
     archive.read(name, &shape, None, Device::Cpu).unwrap()
 }
 
-fn json<T: DeserializeOwned>(path: &Path) -> T {
+pub fn json<T: DeserializeOwned>(path: &Path) -> T {
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_slice(&bytes).unwrap()
 }

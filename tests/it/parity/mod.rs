@@ -6,6 +6,7 @@ mod fixture;
 mod switches;
 mod table;
 mod templates;
+mod trajectory;
 
 use tch::Kind;
 use vivarium::engine::model::projection::Deltas;

@@ -1,0 +1,121 @@
+//! Training beside PEFT and torch.optim.AdamW: the same beginning, the same order, and every number of every step.
+
+mod gaps;
+mod initial;
+mod ours;
+mod recorded;
+
+use std::collections::BTreeSet;
+
+use self::gaps::{BOUNDS, Gaps};
+use self::ours::Ours;
+use self::recorded::{Trajectory, trajectories};
+
+/// By how much at least a planted mistake's loss misses its bound.
+const CLEARLY: f64 = 10.0;
+
+struct Line {
+    name: String,
+    steps: usize,
+    learnt: f64,
+    clipped: usize,
+    gaps: Gaps,
+    /// Each mistake, with by how much its loss alone misses the bound.
+    mistakes: Vec<(String, f64)>,
+}
+
+fn line(trajectory: &Trajectory) -> Line {
+    let recorded = &trajectory.recorded;
+    let ours = ours::run(trajectory);
+    let mistakes = recorded.mistakes.iter().map(|(name, steps)| {
+        let gaps = gaps::of_steps((&ours.modules, &ours.steps), (&recorded.modules, steps));
+        (name.clone(), gaps.loss / BOUNDS.loss)
+    });
+    Line {
+        name: trajectory.name(),
+        steps: recorded.steps.len(),
+        learnt: recorded.learnt(),
+        clipped: recorded.clipped(),
+        gaps: apart(trajectory, &ours),
+        mistakes: mistakes.collect(),
+    }
+}
+
+fn apart(trajectory: &Trajectory, ours: &Ours) -> Gaps {
+    let recorded = &trajectory.recorded;
+    let steps = gaps::of_steps(
+        (&ours.modules, &ours.steps),
+        (&recorded.modules, &recorded.steps),
+    );
+    let Some(end) = trajectory.end() else {
+        return steps;
+    };
+    let ends = gaps::of_ends(&trajectory.start(), &ours.end, &end);
+    Gaps {
+        turned: ends.turned,
+        length: ends.length,
+        ..steps
+    }
+}
+
+impl Line {
+    fn holds(&self) -> bool {
+        self.gaps.of_bounds() < 1.0
+            && self.mistakes.iter().all(|(_, missed)| *missed > CLEARLY)
+            && self.learnt > 0.2
+            && (1..self.steps).contains(&self.clipped)
+    }
+
+    fn print(&self) {
+        let gaps = &self.gaps;
+        println!(
+            "{:<24} {:>5} {:>6.0}% {:>7} {:>9.1e} {:>9.1e} {:>9.1e} {:>10.1e} {:>9.1e}  {}",
+            self.name,
+            self.steps,
+            100.0 * self.learnt,
+            self.clipped,
+            gaps.loss,
+            gaps.grad_norm,
+            gaps.norms,
+            gaps.turned,
+            gaps.length,
+            if self.holds() { "yes" } else { "NO" },
+        );
+        for (mistake, missed) in &self.mistakes {
+            println!("    {mistake:<22} misses the bound on the loss {missed:.0}-fold");
+        }
+    }
+}
+
+#[test]
+fn runs_take_the_path_that_peft_and_adamw_take_and_planted_mistakes_do_not() {
+    println!(
+        "{:<24} {:>5} {:>7} {:>7} {:>9} {:>9} {:>9} {:>10} {:>9}  holds",
+        "run", "steps", "learnt", "clipped", "loss", "grad", "norms", "1 - cosine", "length"
+    );
+    let trajectories = trajectories();
+    let lines: Vec<Line> = trajectories.iter().map(line).collect();
+    lines.iter().for_each(Line::print);
+    assert!(lines.iter().all(Line::holds));
+    covered(&trajectories);
+}
+
+/// All three families with pairs, and all weights; rows of many lengths, several micro-batches a step; every mistake.
+fn covered(trajectories: &[Trajectory]) {
+    let with = |method: &str| {
+        let found = trajectories.iter().filter(|one| one.method == method);
+        found.map(|one| &one.family[..4]).collect::<BTreeSet<_>>()
+    };
+    assert!(with("lora").is_superset(&["gemm", "llam", "qwen"].into()));
+    assert!(!with("full").is_empty());
+    let mistakes = trajectories
+        .iter()
+        .flat_map(|one| one.recorded.mistakes.keys());
+    assert_eq!(mistakes.collect::<BTreeSet<_>>().len(), 5);
+    for one in trajectories {
+        let lengths: BTreeSet<_> = one.recorded.lengths().into_iter().collect();
+        assert!(lengths.len() > 5, "{}: {lengths:?}", one.name());
+        let rows = one.recorded.examples(0).len();
+        assert!(rows > 2 * one.recorded.micro_batch, "{}", one.name());
+    }
+}

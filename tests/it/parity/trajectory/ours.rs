@@ -1,0 +1,121 @@
+//! The same run by the engine. Knows the trainer's calls and nothing of the reference's numbers.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use vivarium::domain::metric::NormPoint;
+use vivarium::engine::train::batch::{Example, size_of};
+use vivarium::engine::train::schedule::share;
+use vivarium::engine::train::{Measured, Setup, Trainer};
+
+use super::super::fixture::POSITIONS;
+use super::recorded::{Named, Step, Trajectory};
+
+/// What the engine's run measured, and where it ended.
+pub struct Ours {
+    /// Names in the order of every series.
+    pub modules: Vec<String>,
+    pub steps: Vec<Step>,
+    pub end: Named,
+}
+
+/// Trains from the reference's beginning, in its order, micro-batch after micro-batch.
+pub fn run(trajectory: &Trajectory) -> Ours {
+    let mut trainer = trainer(trajectory);
+    let start = trajectory.start();
+    let modules = match trajectory.initial() {
+        Some(_) => trainer
+            .modules()
+            .into_iter()
+            .map(|module| module.name)
+            .collect(),
+        None => start.keys().cloned().collect(),
+    };
+    let mut end = trajectory.start();
+    let mut steps = Vec::new();
+    for number in 0..trajectory.recorded.steps.len() {
+        let (rate, measured) = step(trajectory, &mut trainer, number);
+        end = trained(trajectory, &trainer);
+        let others = match &measured.norms {
+            Some(point) if trajectory.initial().is_some() => of_pairs(point),
+            _ => of_weights(&start, &end),
+        };
+        steps.push(Step {
+            loss: measured.loss,
+            rate,
+            grad_norm: measured.grad_norm,
+            others,
+        });
+    }
+    Ours {
+        modules,
+        steps,
+        end,
+    }
+}
+
+fn trainer(trajectory: &Trajectory) -> Trainer {
+    let setup = Setup {
+        lanes: 1,
+        positions: POSITIONS as usize,
+        micro_batch: trajectory.recorded.micro_batch,
+        norms: true,
+    };
+    let (base, spec) = (&trajectory.base, &trajectory.recorded.optimizer);
+    match trajectory.initial() {
+        Some(adapter) => Trainer::lora(base, &adapter, spec, setup).unwrap(),
+        None => Trainer::full(base, spec, setup).unwrap(),
+    }
+}
+
+/// Each micro-batch is given on its own, for the trainer would take these tiny ones together.
+fn step(trajectory: &Trajectory, trainer: &mut Trainer, number: usize) -> (f64, Measured) {
+    let recorded = &trajectory.recorded;
+    let examples = recorded.examples(number);
+    let examples: Vec<&Example> = examples.iter().collect();
+    let weight = size_of(&examples).weight;
+    for part in examples.chunks(recorded.micro_batch) {
+        for round in trainer.rounds(part) {
+            trainer.accumulate(&round, weight).unwrap();
+        }
+    }
+    let total = recorded.steps.len() as u64;
+    let share = share(&recorded.schedule, number as u64, total);
+    let rate = recorded.optimizer.learning_rate * share;
+    (rate, trainer.update(rate).unwrap())
+}
+
+fn trained(trajectory: &Trajectory, trainer: &Trainer) -> Named {
+    let folder = tempfile::tempdir().unwrap();
+    trainer.save_weights(folder.path(), "base").unwrap();
+    trajectory.read(folder.path())
+}
+
+fn of_pairs(point: &NormPoint) -> BTreeMap<String, Value> {
+    let series = [
+        ("a_norm", &point.a_norm),
+        ("b_norm", &point.b_norm),
+        ("ba_norm", &point.ba_norm),
+        ("a_grad_norm", &point.a_grad_norm),
+        ("b_grad_norm", &point.b_grad_norm),
+        ("b_cosine_previous", &point.b_cosine_previous),
+    ];
+    series
+        .map(|(name, values)| (name.into(), json!(values)))
+        .into()
+}
+
+fn of_weights(start: &Named, now: &Named) -> BTreeMap<String, Value> {
+    let norm = |tensor: tch::Tensor| tensor.to_kind(tch::Kind::Double).norm().double_value(&[]);
+    let norms: Vec<f64> = now
+        .values()
+        .map(|value| norm(value.shallow_clone()))
+        .collect();
+    let pairs = now.iter();
+    let changes: Vec<f64> = pairs
+        .map(|(name, value)| norm(value - &start[name]))
+        .collect();
+    [("norm", norms), ("change_norm", changes)]
+        .map(|(name, values)| (name.into(), json!(values)))
+        .into()
+}

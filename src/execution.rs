@@ -112,6 +112,8 @@ pub struct FinetuneWork {
     pub base: ModelFiles,
     /// One entry for each of `spec.datasets`, in their order.
     pub datasets: Vec<DatasetFile>,
+    /// The dataset of `loss.kl`.
+    pub kl: Option<DatasetFile>,
     /// The files of `method.init_adapter`.
     pub start: Option<ModelFiles>,
     /// What the kept files say of their origin.

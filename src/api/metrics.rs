@@ -17,10 +17,12 @@ use crate::domain::finetune::Projection;
 use crate::domain::ids::JobId;
 use crate::domain::metric::MeasuredModule;
 use crate::domain::series::{
-    CHANGE_SERIES, Columns, HoldOut, LoraNorms, Metrics, STEP_SERIES, series_of, shown,
+    CHANGE_SERIES, Columns, HoldOut, KL_SERIES, LoraNorms, Metrics, STEP_SERIES, series_of, shown,
 };
 use crate::storage::metrics::{self, Steps};
 
+/// Place of `peak_memory_bytes` among the series.
+const MEMORY: usize = 5;
 const FORMATS: [Format; 3] = [Format::Json, Format::Csv, Format::Ndjson];
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -117,7 +119,7 @@ async fn steps(
 }
 
 fn as_metrics(job: JobId, columns: &Columns, hold_out: &Columns) -> Metrics {
-    let series = STEP_SERIES.iter().zip(&columns.values);
+    let series = STEP_SERIES.iter().chain([&KL_SERIES]).zip(&columns.values);
     Metrics {
         job,
         steps: columns.steps.clone(),
@@ -131,16 +133,19 @@ fn as_metrics(job: JobId, columns: &Columns, hold_out: &Columns) -> Metrics {
     }
 }
 
-/// The first five series; memory has no place in this table.
+/// The first five series, and the KL term where the run has one; memory has no place in this table.
 fn steps_csv(columns: &Columns) -> Answer<Vec<u8>> {
-    let series = &STEP_SERIES[..5];
-    let head = std::iter::once("step")
-        .chain(series.iter().copied())
-        .map(str::to_owned);
+    let series = STEP_SERIES.iter().chain([&KL_SERIES]).zip(&columns.values);
+    let shown = |(place, _): &(usize, _)| *place != MEMORY;
+    let series: Vec<_> = series
+        .enumerate()
+        .filter(shown)
+        .map(|(_, one)| one)
+        .collect();
+    let names = series.iter().map(|(name, _)| (**name).to_owned());
+    let head = std::iter::once("step".to_owned()).chain(names);
     let row = |place: usize| {
-        let values = columns.values[..series.len()]
-            .iter()
-            .map(|column| column[place].to_string());
+        let values = series.iter().map(|(_, column)| column[place].to_string());
         std::iter::once(columns.steps[place].to_string())
             .chain(values)
             .collect()
@@ -149,7 +154,7 @@ fn steps_csv(columns: &Columns) -> Answer<Vec<u8>> {
 }
 
 fn step_object(columns: &Columns, place: usize) -> Value {
-    let values = STEP_SERIES.iter().zip(&columns.values);
+    let values = STEP_SERIES.iter().chain([&KL_SERIES]).zip(&columns.values);
     let numbers = values.map(|(name, column)| ((*name).to_owned(), number(column[place])));
     let step = ("step".to_owned(), columns.steps[place].into());
     Value::Object(std::iter::once(step).chain(numbers).collect())

@@ -1,6 +1,10 @@
 //! The spec of a fine-tune: what is trained, on what, how long. Values only; the loop is elsewhere.
 
+mod kl;
+
 use std::collections::BTreeMap;
+
+pub use self::kl::{KlAverage, KlDirection, KlSpec};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -191,8 +195,7 @@ pub struct LossSpec {
     /// Whether the reference code's accidental tail is reproduced.
     pub reference_tail: bool,
     /// KL to the base on other data; null is none.
-    #[schema(value_type = Option<Object>)]
-    pub kl: Option<serde_json::Value>,
+    pub kl: Option<KlSpec>,
 }
 
 impl Default for LossSpec {
@@ -449,4 +452,16 @@ pub struct FinetuneSpec {
     pub dtype: Option<Dtype>,
     /// Key of every random draw.
     pub seed: u64,
+}
+
+impl FinetuneSpec {
+    /// Every dataset that it names, each with the pointer of the name: those that are trained on, then the KL term's.
+    pub fn named_datasets(&self) -> Vec<(String, &str)> {
+        let trained = self.datasets.iter().enumerate();
+        let trained = trained
+            .map(|(index, used)| (format!("/datasets/{index}/dataset"), used.dataset.as_str()));
+        let kl = self.loss.kl.iter();
+        let kl = kl.map(|kl| ("/loss/kl/dataset".to_owned(), kl.dataset.as_str()));
+        trained.chain(kl).collect()
+    }
 }

@@ -65,8 +65,10 @@ impl From<NormModule> for MeasuredModule {
 pub struct StepPoint {
     /// Counted from 1; row t belongs to update t.
     pub step: u64,
-    /// Of the weights after t − 1 updates.
+    /// Of the weights after t − 1 updates; what is learnt from, without the KL term.
     pub loss: f64,
+    /// The KL term before its weight, of the same weights; none for a run without one.
+    pub kl_loss: Option<f64>,
     /// That made update t.
     pub learning_rate: f64,
     /// Before clipping.

@@ -44,6 +44,9 @@ pub const STEP_SERIES: [&str; 6] = [
     "peak_memory_bytes",
 ];
 
+/// Name of the series that only a run with a KL term has, behind the others.
+pub const KL_SERIES: &str = "kl_loss";
+
 /// Columns over common steps; unknown numbers are NaN.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Columns {
@@ -81,6 +84,9 @@ pub struct Metrics {
     /// Steps, from 1; row t belongs to update t.
     pub steps: Vec<u64>,
     /// `loss`, `learning_rate`, `grad_norm`, `target_tokens`, and the timings `tokens_per_second` and `peak_memory_bytes`.
+    ///
+    /// A run with a KL term also has `kl_loss`, the term before its weight: the gradients and `grad_norm` are those of
+    /// `loss` + weight × `kl_loss`.
     #[schema(value_type = BTreeMap<String, Vec<Option<f64>>>)]
     pub series: BTreeMap<String, Shown>,
     /// Loss on the rows kept out.

@@ -11,10 +11,10 @@ mod keep;
 use self::data::Data;
 use self::keep::Keeper;
 use super::{base, refused, verified};
-use crate::domain::finetune::{Dtype, FinetuneSpec, LoraMethod, Method};
+use crate::domain::finetune::{Dtype, FinetuneSpec, KlSpec, LoraMethod, Method};
 use crate::domain::job::{JobResult, Phase};
 use crate::domain::metric::StepPoint;
-use crate::domain::order::{Order, Plan};
+use crate::domain::order::{Beside, Order, Plan};
 use crate::engine::adapter::Adapter;
 use crate::engine::device::{Device, set_threads};
 use crate::engine::model::config::ModelConfig;
@@ -37,12 +37,14 @@ pub fn run(
     context.report(Report::Phase(Phase::Load))?;
     let (trainer, base) = trainer(work, context, residents, &data)?;
     let order = order(&work.spec, &data)?;
+    let compared = compared(&work.spec, &data);
     let mut run = Run {
         keeper: Keeper::new(work, context, order.total_steps()),
         spec: &work.spec,
         context,
         data,
         order,
+        compared,
         trainer,
         _base: base,
     };
@@ -68,10 +70,6 @@ fn check(spec: &FinetuneSpec) -> Result<(), Stop> {
         (
             half,
             "full training computes in float32; leave dtype out or set it to float32",
-        ),
-        (
-            spec.loss.kl.is_some(),
-            "loss.kl is not supported; leave it out",
         ),
         (
             spec.loss.reference_tail,
@@ -104,15 +102,20 @@ fn trainer(
         micro_batch: spec.batch.micro_batch as usize,
         norms: true,
     };
-    Ok(match &spec.method {
+    let mut trainer = match &spec.method {
         Method::Lora(method) => {
             let adapter = beginning(work, context, &base.config, method, device)?;
-            let trainer = Trainer::lora(&base, &adapter, &spec.optimizer, setup)?;
-            (trainer, Some(base))
+            Trainer::lora(&base, &adapter, &spec.optimizer, setup)?
         }
-        // it trains a copy of its own
-        Method::Full(_) => (Trainer::full(&base, &spec.optimizer, setup)?, None),
-    })
+        Method::Full(_) => Trainer::full(&base, &spec.optimizer, setup)?,
+    };
+    let compared = spec.loss.kl.is_some();
+    if compared {
+        trainer.hold_to(&base)?;
+    }
+    // a full fine-tune trains a copy of its own
+    let needed = compared || matches!(spec.method, Method::Lora(_));
+    Ok((trainer, needed.then_some(base)))
 }
 
 /// What training begins with: the pairs of another adapter, or fresh ones.
@@ -144,11 +147,24 @@ fn order(spec: &FinetuneSpec, data: &Data) -> Result<Order, Stop> {
     Order::new(plan).map_err(|invalid| refused("order", invalid.to_string()))
 }
 
+fn compared<'a>(spec: &'a FinetuneSpec, data: &Data) -> Option<(&'a KlSpec, Beside)> {
+    let kl = spec.loss.kl.as_ref()?;
+    let beside = Beside {
+        seed: spec.seed,
+        size: data.kl().len() as u32,
+        per_step: kl.batch,
+        shuffle: spec.batch.shuffle,
+    };
+    Some((kl, beside))
+}
+
 struct Run<'a> {
     spec: &'a FinetuneSpec,
     context: &'a dyn Context,
     data: Data,
     order: Order,
+    /// The KL term and which rows make it at each step.
+    compared: Option<(&'a KlSpec, Beside)>,
     trainer: Trainer,
     keeper: Keeper<'a>,
     /// Held so that the weights under the adapter stay counted.
@@ -192,9 +208,11 @@ impl Run<'_> {
             self.context.turn()?;
             self.trainer.accumulate(&round, size.weight)?;
         }
+        self.compare(step)?;
         let rate = self.spec.optimizer.learning_rate * share(&self.spec.schedule, step, total);
         let Measured {
             loss,
+            kl_loss,
             grad_norm,
             norms,
         } = self.trainer.update(rate)?;
@@ -202,6 +220,7 @@ impl Run<'_> {
         self.context.report(Report::Step(StepPoint {
             step: step + 1,
             loss,
+            kl_loss,
             learning_rate: rate,
             grad_norm,
             target_tokens: size.targets,
@@ -209,6 +228,22 @@ impl Run<'_> {
             peak_memory_bytes: peak_memory_bytes(),
         }))?;
         norms.map_or(Ok(()), |norms| self.context.report(Report::Norms(norms)))
+    }
+
+    /// Adds the step's KL term, where there is one.
+    fn compare(&mut self, step: u64) -> Result<(), Stop> {
+        let Some((kl, beside)) = &self.compared else {
+            return Ok(());
+        };
+        let rows = beside.step(step).into_iter();
+        let rows: Vec<&Example> = rows.map(|row| &self.data.kl()[row as usize]).collect();
+        let tokens = size_of(&rows).targets;
+        let denominator = kl.denominator(tokens, self.trainer.vocabulary());
+        for round in self.trainer.rounds(&rows) {
+            self.context.turn()?;
+            self.trainer.compare(&round, denominator, kl.weight)?;
+        }
+        Ok(())
     }
 
     /// What is left to do when a step was not finished: a drain keeps the state that the step before it left.

@@ -41,16 +41,17 @@ struct StepRow {
     target_tokens: i64,
     tokens_per_second: Option<f64>,
     peak_memory_bytes: Option<i64>,
+    kl_loss: Option<f64>,
 }
 
-/// The series of [`crate::domain::series::STEP_SERIES`], in their order.
+/// The series of [`crate::domain::series::STEP_SERIES`], in their order; behind them `kl_loss` where the run has it.
 pub async fn steps(storage: &Storage, job: &JobId, wanted: &Steps) -> Result<Columns> {
     let (from, to) = ends(wanted);
     let query = sqlx::query_as!(
         StepRow,
         r#"-- metrics::steps
 select step as "step!", loss, learning_rate, grad_norm, target_tokens,
-  tokens_per_second as "tokens_per_second?", peak_memory_bytes as "peak_memory_bytes?"
+  tokens_per_second as "tokens_per_second?", peak_memory_bytes as "peak_memory_bytes?", kl_loss
 from metrics left join timings using (job, step) where job = $1 and step between $2 and $3 order by step"#,
         job.as_str(),
         from,
@@ -58,16 +59,20 @@ from metrics left join timings using (job, step) where job = $1 and step between
     );
     let rows = bounded(query.fetch_all(&storage.pool)).await?;
     let column = |value: fn(&StepRow) -> f64| rows.iter().map(value).collect();
+    let mut values = vec![
+        column(|row| row.loss),
+        column(|row| row.learning_rate),
+        column(|row| row.grad_norm),
+        column(|row| row.target_tokens as f64),
+        column(|row| row.tokens_per_second.unwrap_or(f64::NAN)),
+        column(|row| row.peak_memory_bytes.map_or(f64::NAN, |bytes| bytes as f64)),
+    ];
+    if rows.iter().any(|row| row.kl_loss.is_some()) {
+        values.push(column(|row| row.kl_loss.unwrap_or(f64::NAN)));
+    }
     Ok(Columns {
         steps: rows.iter().map(|row| row.step.unsigned_abs()).collect(),
-        values: vec![
-            column(|row| row.loss),
-            column(|row| row.learning_rate),
-            column(|row| row.grad_norm),
-            column(|row| row.target_tokens as f64),
-            column(|row| row.tokens_per_second.unwrap_or(f64::NAN)),
-            column(|row| row.peak_memory_bytes.map_or(f64::NAN, |bytes| bytes as f64)),
-        ],
+        values,
     })
 }
 

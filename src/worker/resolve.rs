@@ -60,12 +60,15 @@ impl Look<'_> {
         for used in &spec.datasets {
             datasets.push(self.dataset(&used.dataset)?);
         }
+        let kl = spec.loss.kl.as_ref();
+        let kl = kl.map(|kl| self.dataset(&kl.dataset)).transpose()?;
         let job = &self.control.lease.job;
         Ok(FinetuneWork {
             start: self.start(&spec, &base)?,
             provenance: self.ask(|storage| inputs::provenance(storage, job, &base.id))?,
             base: self.model_files(base.name, &base.files)?,
             datasets,
+            kl,
             spec,
         })
     }

@@ -126,6 +126,13 @@ async fn a_wrong_value_in_a_fine_tune_is_named_with_its_remedy() {
             "/v1/datasets",
         ),
         (
+            "/loss",
+            json!({"kl": {"dataset": "nowhere", "weight": 1}}),
+            "/loss/kl/dataset",
+            "nowhere",
+            "/v1/datasets",
+        ),
+        (
             "/kind",
             json!("register"),
             "/kind",

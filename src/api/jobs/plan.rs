@@ -48,20 +48,19 @@ pub async fn job(storage: &Storage, envelope: JobEnvelope, spec: &JobSpec) -> An
 }
 
 async fn finetune(storage: &Storage, spec: &FinetuneSpec) -> Answer<Plan> {
-    let names = spec.datasets.iter().map(|used| used.dataset.clone());
+    let wanted = spec.named_datasets();
     let named = Named {
         base: Some(spec.base_model.clone()),
-        datasets: names.collect(),
+        datasets: wanted.iter().map(|(_, name)| (*name).to_owned()).collect(),
         question_set: None,
     };
     let found = jobs::find(storage, &named).await?;
     let mut findings = Findings::default();
     let mut contents = Vec::new();
-    for (index, (used, found)) in spec.datasets.iter().zip(found.datasets).enumerate() {
-        let place = format!("/datasets/{index}/dataset");
+    for ((place, name), found) in wanted.iter().zip(found.datasets) {
         match found {
             Some((_, sha256)) => contents.push(sha256),
-            None => findings.push(missing(&place, "dataset", &used.dataset, "/v1/datasets")),
+            None => findings.push(missing(place, "dataset", name, "/v1/datasets")),
         }
     }
     findings.require(found.base.is_some(), || {

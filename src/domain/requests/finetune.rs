@@ -7,8 +7,8 @@ use super::fields::{Fields, decode_object};
 use crate::domain::address::Trained;
 use crate::domain::decode::{decode_at, escape, object_at, take_tag};
 use crate::domain::finetune::{
-    BatchSpec, ChatSpec, CheckpointSpec, FinetuneSpec, HoldOut, Length, LoraMethod, LossSpec,
-    Method, OptimizerSpec, Packing, Projection, ScheduleSpec,
+    BatchSpec, ChatSpec, CheckpointSpec, FinetuneSpec, HoldOut, KlSpec, Length, LoraMethod,
+    LossSpec, Method, OptimizerSpec, Packing, Projection, ScheduleSpec,
 };
 use crate::domain::invalid::{Checked, FieldError, Findings};
 
@@ -218,9 +218,22 @@ fn check_loss(findings: &mut Findings, loss: &LossSpec) {
         let what = "reproducing the reference code's tail";
         place.not_supported("reference_tail", what, "give false");
     }
-    if loss.kl.is_some() {
-        place.not_supported("kl", "a KL term", "leave it out or give null");
+    if let Some(kl) = &loss.kl {
+        check_kl(findings, kl);
     }
+}
+
+fn check_kl(findings: &mut Findings, kl: &KlSpec) {
+    findings.require(!kl.dataset.is_empty(), || {
+        let hint = "name the dataset on which the model is held to its base, or leave loss.kl out";
+        FieldError::at("/loss/kl/dataset", "a KL term without data").hint(hint)
+    });
+    let mut place = Check::below(findings, "/loss/kl");
+    if !kl.dataset.is_empty() {
+        place.reference("dataset", &kl.dataset, "ds_");
+    }
+    place.positive("weight", kl.weight);
+    place.whole("batch", kl.batch, 1..=MOST_EXAMPLES);
 }
 
 fn check_optimizer(findings: &mut Findings, optimizer: &OptimizerSpec) {

@@ -50,8 +50,8 @@ pub enum StartIdentity {
 
 /// Hashes of a fine-tune.
 ///
-/// `base` is the base's `source_hash`, `datasets` are the SHA-256 of its datasets in their order, `start` is what training
-/// begins with.
+/// `base` is the base's `source_hash`, `datasets` are the SHA-256 of its datasets in their order and last that of the KL
+/// term's, `start` is what training begins with.
 pub fn of_finetune(
     spec: &FinetuneSpec,
     base: &str,
@@ -69,7 +69,11 @@ pub fn of_finetune(
         };
     }
     for (index, sha256) in datasets.iter().enumerate() {
-        value["datasets"][index]["dataset"] = sha256.as_str().into();
+        let place = match index < spec.datasets.len() {
+            true => &mut value["datasets"][index],
+            false => &mut value["loss"]["kl"],
+        };
+        place["dataset"] = sha256.as_str().into();
     }
     let checkpoints = value["checkpoints"].take();
     let every = match &mut value["hold_out"] {

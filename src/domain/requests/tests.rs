@@ -334,7 +334,6 @@ fn what_the_engine_cannot_do_yet_says_so() {
     for (pointer, value) in [
         ("/method/dropout", json!(0.1)),
         ("/loss/reference_tail", json!(true)),
-        ("/loss/kl", json!({"weight": 1})),
         ("/batch/packing", json!("documents")),
     ] {
         let body = with(finetune(), pointer, value);
@@ -343,6 +342,74 @@ fn what_the_engine_cannot_do_yet_says_so() {
         assert_eq!(error.pointer.as_deref(), Some(pointer));
         assert!(error.hint.is_some(), "{pointer}");
     }
+}
+
+#[test]
+fn a_kl_term_needs_data_a_weight_and_a_batch() {
+    let kl = |changes: Value| {
+        let mut kl = json!({"dataset": "good", "weight": 0.5});
+        for (key, value) in changes.as_object().unwrap() {
+            kl[key] = value.clone();
+        }
+        kl
+    };
+    let at = "/loss/kl";
+    refused(
+        finetune,
+        &[
+            (
+                at,
+                json!({"weight": 1}),
+                "/loss/kl/dataset",
+                "without data (name the dataset",
+            ),
+            (at, json!({"dataset": "good"}), "/loss/kl/weight", "missing"),
+            (at, kl(json!({"weight": 0})), "/loss/kl/weight", "above 0"),
+            (at, kl(json!({"weight": -0.5})), "/loss/kl/weight", "-0.5"),
+            (
+                at,
+                kl(json!({"weight": "inf"})),
+                "/loss/kl/weight",
+                "a number",
+            ),
+            (at, kl(json!({"batch": 0})), "/loss/kl/batch", "from 1 to"),
+            (
+                at,
+                kl(json!({"dataset": "qs_1"})),
+                "/loss/kl/dataset",
+                "ds_",
+            ),
+            (
+                at,
+                kl(json!({"direction": "current_to_ref"})),
+                "/loss/kl/direction",
+                "ref_to_current",
+            ),
+            (
+                at,
+                kl(json!({"average": "vocabulary"})),
+                "/loss/kl/average",
+                "tokens_and_vocabulary",
+            ),
+            (
+                at,
+                kl(json!({"tokens": "user"})),
+                "/loss/kl/tokens",
+                "assistant",
+            ),
+            (
+                at,
+                kl(json!({"wieght": 1})),
+                "/loss/kl/wieght",
+                "unknown field",
+            ),
+        ],
+    );
+    let (_, spec) = job_request(with(finetune(), at, kl(json!({})))).unwrap();
+    let complete = json!({"dataset": "good", "weight": 0.5, "batch": 8, "direction": "ref_to_current",
+        "tokens": "assistant", "average": "tokens"});
+    assert_eq!(stored(&spec)["loss"]["kl"], complete);
+    assert_eq!(read_stored(stored(&spec)).unwrap(), spec);
 }
 
 #[test]
@@ -405,10 +472,26 @@ fn a_target_has_the_last_step_at_scale_one_where_nothing_else_is_said() {
 }
 
 fn finetune_hashes(body: Value) -> identity::Hashes {
+    hashes_on(body, &["data"])
+}
+
+fn hashes_on(body: Value, datasets: &[&str]) -> identity::Hashes {
     let (_, JobSpec::Finetune(spec)) = job_request(body).unwrap() else {
         panic!("not a fine-tune")
     };
-    identity::of_finetune(&spec, "base", &["data".into()], None)
+    let datasets: Vec<String> = datasets.iter().map(ToString::to_string).collect();
+    identity::of_finetune(&spec, "base", &datasets, None)
+}
+
+#[test]
+fn the_data_of_a_kl_term_are_part_of_the_numbers_by_their_content() {
+    let on = |name: &str, content: &str| {
+        let kl = json!({"dataset": name, "weight": 0.5});
+        hashes_on(with(finetune(), "/loss/kl", kl), &["data", content]).numerics
+    };
+    assert_eq!(on("good", "a"), on("renamed", "a"));
+    assert_ne!(on("good", "a"), on("good", "b"));
+    assert_ne!(on("good", "data"), finetune_hashes(finetune()).numerics);
 }
 
 #[test]

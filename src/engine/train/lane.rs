@@ -10,26 +10,33 @@ use crate::engine::model::projection::Deltas;
 use crate::engine::{Error, Result, device};
 
 use super::batch::Pass;
+use super::kl::{self, Compared, Share};
 use super::loss;
 
 /// A model whose trained tensors are leaves, with where their gradients go.
 pub(super) struct Lane {
     pub(super) model: Model,
     pub(super) deltas: Deltas,
+    /// What the KL term compares with; none where there is no such term.
+    pub(super) reference: Option<Model>,
     /// Flat; backward passes add into it.
     pub(super) grad: Tensor,
     /// Sum of the passes' losses since the last `reset`.
     pub(super) loss: Tensor,
+    /// The same of the KL term.
+    pub(super) kl: Tensor,
 }
 
 impl Lane {
     pub(super) fn new(model: Model, deltas: Deltas, grad: Tensor) -> Result<Self> {
-        let loss = Tensor::f_zeros([] as [i64; 0], (Kind::Double, grad.device()))?;
+        let zero = || Tensor::f_zeros([] as [i64; 0], (Kind::Double, grad.device()));
         Ok(Self {
+            loss: zero()?,
+            kl: zero()?,
             model,
             deltas,
+            reference: None,
             grad,
-            loss,
         })
     }
 
@@ -45,6 +52,19 @@ impl Lane {
         self.count(&loss)
     }
 
+    fn compare(&mut self, pass: &Pass, share: Share) -> Result<()> {
+        let missing = || Error::Torch("there is no model to compare with".into());
+        let compared = Compared {
+            model: &self.model,
+            deltas: &self.deltas,
+            reference: self.reference.as_ref().ok_or_else(missing)?,
+            chunk: kl::chunk(&self.model),
+        };
+        let kl = compared.learn(pass, share)?;
+        let _ = self.kl.f_add_(&kl)?;
+        Ok(())
+    }
+
     fn count(&mut self, loss: &Tensor) -> Result<()> {
         let _ = self.loss.f_add_(&loss.f_detach()?)?;
         Ok(())
@@ -54,17 +74,20 @@ impl Lane {
     pub(super) fn reset(&mut self) -> Result<()> {
         let _ = self.grad.f_zero_()?;
         let _ = self.loss.f_zero_()?;
+        let _ = self.kl.f_zero_()?;
         Ok(())
     }
 }
 
 /// What a round does with its passes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Task {
     /// Adds up losses and gradients.
     Learn,
     /// Adds up losses.
     Measure,
+    /// Adds up the KL term and this many times its gradients.
+    Compare { weight: f64 },
 }
 
 /// Runs one pass on each lane, side by side where there are several lanes.
@@ -72,6 +95,13 @@ pub(super) fn run(lanes: &mut [Lane], round: &[Pass], denominator: f64, task: Ta
     let one = |lane: &mut Lane, pass: &Pass| match task {
         Task::Learn => lane.learn(pass, denominator),
         Task::Measure => lane.measure(pass, denominator),
+        Task::Compare { weight } => lane.compare(
+            pass,
+            Share {
+                denominator,
+                weight,
+            },
+        ),
     };
     if lanes.len() == 1 {
         return round.iter().try_for_each(|pass| one(&mut lanes[0], pass));

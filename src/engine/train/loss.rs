@@ -11,17 +11,24 @@ use crate::engine::model::projection::Deltas;
 
 use super::batch::Pass;
 
+/// What the head reads at the places that predict a target, with its graph.
+///
+/// *Shapes* `[N, D]`, N the targets of the pass
+pub fn target_rows(model: &Model, deltas: &Deltas, pass: &Pass) -> Result<Tensor> {
+    let device = model.weights().device();
+    let hidden = model.packed(&pass.tokens, &pass.lengths, deltas)?;
+    if pass.places.len() == pass.tokens.len() {
+        return Ok(hidden);
+    }
+    Ok(hidden.f_index_select(0, &integers(&pass.places, device)?)?)
+}
+
 /// A pass's share of the step's loss, with its graph.
 ///
 /// *Shapes* no axis. *Units* nats, float32 whatever the model computes in.
 pub fn of_pass(model: &Model, deltas: &Deltas, pass: &Pass, denominator: f64) -> Result<Tensor> {
     let device = model.weights().device();
-    let hidden = model.packed(&pass.tokens, &pass.lengths, deltas)?;
-    let rows = if pass.places.len() == pass.tokens.len() {
-        hidden
-    } else {
-        hidden.f_index_select(0, &integers(&pass.places, device)?)?
-    };
+    let rows = target_rows(model, deltas, pass)?;
     let logits = model.logits(&rows)?.f_to_kind(Kind::Float)?;
     let answers = integers(&pass.answers, device)?;
     let losses =

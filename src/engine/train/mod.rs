@@ -5,6 +5,7 @@
 pub mod batch;
 pub mod checkpoint;
 pub mod flat;
+mod kl;
 mod lane;
 pub mod loss;
 pub mod norms;
@@ -47,9 +48,11 @@ pub struct Setup {
 /// What one step measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
-    /// Mean over the step's targets, of the weights before the update.
+    /// Mean over the step's targets, of the weights before the update; without the KL term.
     pub loss: f64,
-    /// Of all gradients, before clipping.
+    /// The KL term before its weight, of the same weights; none where there is none.
+    pub kl_loss: Option<f64>,
+    /// Of the gradients of the whole, before clipping.
     pub grad_norm: f64,
     /// Of every low-rank pair after the update; none where all weights are trained.
     pub norms: Option<NormPoint>,
@@ -61,6 +64,7 @@ pub struct Trainer {
     flat: Flat,
     optimizer: Optimizer,
     lanes: Vec<Lane>,
+    positions: i64,
     limit: PassLimit,
     norms: bool,
 }
@@ -111,6 +115,7 @@ impl Trainer {
             trained,
             flat,
             lanes,
+            positions: setup.positions as i64,
             limit: PassLimit {
                 examples: setup.micro_batch,
                 tokens: tokens_of_a_pass(config),
@@ -118,6 +123,14 @@ impl Trainer {
             },
             norms: setup.norms,
         })
+    }
+
+    /// Names the model that the KL term compares with: `base` without any adapter, whose tensors are shared.
+    pub fn hold_to(&mut self, base: &Weights) -> Result<()> {
+        for lane in &mut self.lanes {
+            lane.reference = Some(Model::new(base.shallow_clone()?, self.positions)?);
+        }
+        Ok(())
     }
 
     /// The adapted modules, in the order of every norm; none where all weights are trained.
@@ -149,6 +162,23 @@ impl Trainer {
         lane::run(&mut self.lanes, round, denominator, Task::Learn)
     }
 
+    /// Adds the KL terms of a round, and `weight` times their gradients, to those of the step.
+    ///
+    /// `denominator` is what the sum over the step's counted tokens is divided by. [`Trainer::hold_to`] comes first.
+    pub fn compare(&mut self, round: &[Pass], denominator: f64, weight: f64) -> Result<()> {
+        lane::run(
+            &mut self.lanes,
+            round,
+            denominator,
+            Task::Compare { weight },
+        )
+    }
+
+    /// Width of the logits.
+    pub fn vocabulary(&self) -> u64 {
+        self.lanes[0].model.config().vocab_size as u64
+    }
+
     /// Forgets what the rounds since the last update have added.
     pub fn forget(&mut self) -> Result<()> {
         self.lanes.iter_mut().try_for_each(Lane::reset)
@@ -159,7 +189,7 @@ impl Trainer {
     /// *Errors* `NonFinite` for a loss or a gradient norm; the weights mean nothing then.
     pub fn update(&mut self, rate: f64) -> Result<Measured> {
         let _guard = tch::no_grad_guard();
-        let (loss, grad) = self.sums()?;
+        let Sums { loss, kl, grad } = self.sums()?;
         let norm = grad.f_norm()?.f_to_kind(Kind::Double)?;
         let before = match self.norms {
             true => self.trained.before_update(&self.flat.weights, &grad)?,
@@ -167,7 +197,11 @@ impl Trainer {
         };
         self.optimizer.clip(&grad, &norm)?;
         self.optimizer.update(&self.flat.weights, &grad, rate)?;
-        let mut numbers = vec![loss.f_reshape([1])?, norm.f_reshape([1])?];
+        let mut numbers = vec![
+            loss.f_reshape([1])?,
+            norm.f_reshape([1])?,
+            kl.f_reshape([1])?,
+        ];
         if self.norms {
             numbers.extend(self.trained.after_update(&self.flat.weights, before)?);
         }
@@ -175,13 +209,15 @@ impl Trainer {
         self.forget()?;
         let step = self.optimizer.updates;
         finite("loss", step, numbers[0])?;
+        finite("KL term", step, numbers[2])?;
         finite("gradient norm", step, numbers[1])?;
         Ok(Measured {
             loss: numbers[0],
+            kl_loss: self.lanes[0].reference.is_some().then_some(numbers[2]),
             grad_norm: numbers[1],
             norms: self
                 .norms
-                .then(|| self.trained.point(step, &numbers[2..]))
+                .then(|| self.trained.point(step, &numbers[3..]))
                 .flatten(),
         })
     }
@@ -200,22 +236,34 @@ impl Trainer {
     /// The share of a round in the mean loss of examples that nothing is learnt from.
     pub fn measure(&mut self, round: &[Pass], denominator: f64) -> Result<f64> {
         lane::run(&mut self.lanes, round, denominator, Task::Measure)?;
-        let (loss, _) = self.sums()?;
+        let loss = self.sums()?.loss;
         self.forget()?;
         Ok(loss.f_double_value(&[])?)
     }
 
-    /// Loss and gradients of all lanes, added in their order into the first lane's.
-    fn sums(&mut self) -> Result<(Tensor, Tensor)> {
+    /// Losses and gradients of all lanes, added in their order into the first lane's.
+    fn sums(&mut self) -> Result<Sums> {
         let _guard = tch::no_grad_guard();
         let (first, others) = self.lanes.split_at_mut(1);
-        let (mut loss, mut grad) = (flat::copied(&first[0].loss)?, first[0].grad.shallow_clone());
+        let mut sums = Sums {
+            loss: flat::copied(&first[0].loss)?,
+            kl: flat::copied(&first[0].kl)?,
+            grad: first[0].grad.shallow_clone(),
+        };
         for lane in others {
-            let _ = loss.f_add_(&lane.loss)?;
-            let _ = grad.f_add_(&lane.grad)?;
+            let _ = sums.loss.f_add_(&lane.loss)?;
+            let _ = sums.kl.f_add_(&lane.kl)?;
+            let _ = sums.grad.f_add_(&lane.grad)?;
         }
-        Ok((loss, grad))
+        Ok(sums)
     }
+}
+
+/// What the lanes of a step have added up.
+struct Sums {
+    loss: Tensor,
+    kl: Tensor,
+    grad: Tensor,
 }
 
 fn lanes(

@@ -1,5 +1,7 @@
 //! Training of a tiny model: against PEFT's trajectory, against itself cut otherwise, and against itself resumed.
 
+mod kl;
+
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;

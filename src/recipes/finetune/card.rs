@@ -142,11 +142,22 @@ impl Card<'_> {
             );
             ("data".to_string(), what)
         }));
+        rows.extend(self.kl());
         rows.extend(settings(spec, self.total));
         let lines = rows
             .iter()
             .map(|(name, value)| format!("| {name} | {value} |"));
         format!("| | |\n|---|---|\n{}", lines.collect::<Vec<_>>().join("\n"))
+    }
+
+    fn kl(&self) -> Option<(String, String)> {
+        let (kl, file) = self.work.spec.loss.kl.as_ref().zip(self.work.kl.as_ref())?;
+        let name = file.file.entry.name.trim_end_matches(".jsonl");
+        let what = format!(
+            "weight {}, {} rows a step of `{name}`, SHA-256 `{}`",
+            kl.weight, kl.batch, file.file.entry.sha256
+        );
+        Some(("KL to the base".to_string(), what))
     }
 
     fn method(&self) -> String {
@@ -198,6 +209,7 @@ impl Card<'_> {
                 "files": entries(&work.base.files),
             },
             "datasets": entries(&data),
+            "kl_dataset": work.kl.as_ref().map(|one| json!(one.file.entry)),
             "init_adapter": work.start.as_ref().map(|start| {
                 json!({"identity": start.identity, "files": entries(&start.files)})
             }),

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 
 use serde_json::json;
 
-use crate::domain::finetune::DatasetUse;
+use crate::domain::finetune::{DatasetUse, KlSpec};
 use crate::domain::forecast::DataShape;
 use crate::domain::job::ErrorClass;
 use crate::domain::order::{Draw, split};
@@ -27,6 +27,8 @@ struct Set {
 /// All datasets, in the order of the spec.
 pub(super) struct Data {
     sets: Vec<Set>,
+    /// Rows of the KL term that have a token to count.
+    kl: Vec<Example>,
 }
 
 impl Data {
@@ -37,13 +39,19 @@ impl Data {
         for (index, (used, file)) in work.spec.datasets.iter().zip(&work.datasets).enumerate() {
             context.turn()?;
             let prepared = prepare(work, used, file, &chat, context)?;
-            tell(used, &prepared, context)?;
+            tell(used, "train", &prepared, context)?;
             if index == 0 {
                 tell_first(&prepared, &chat, context)?;
             }
             sets.push(Set::new(work, index as u64, prepared.examples));
         }
-        Ok(Self { sets })
+        let kl = compared(work, &chat, context)?;
+        Ok(Self { sets, kl })
+    }
+
+    /// The rows of the KL term.
+    pub(super) fn kl(&self) -> &[Example] {
+        &self.kl
     }
 
     /// Training rows of each dataset.
@@ -94,6 +102,7 @@ impl Data {
     /// Input tokens of the longest example.
     pub(super) fn longest(&self) -> usize {
         let examples = self.sets.iter().flat_map(|set| &set.examples);
+        let examples = examples.chain(&self.kl);
         examples.map(Example::inputs).max().unwrap_or(1).max(1)
     }
 }
@@ -111,6 +120,29 @@ impl Set {
             trained,
             held,
         }
+    }
+}
+
+/// The rows of the KL term, without those that count no token.
+fn compared(work: &FinetuneWork, chat: &Chat, context: &dyn Context) -> Result<Vec<Example>, Stop> {
+    let Some((kl, file)) = work.spec.loss.kl.as_ref().zip(work.kl.as_ref()) else {
+        return Ok(Vec::new());
+    };
+    context.turn()?;
+    let used = use_of(kl);
+    let mut prepared = prepare(work, &used, file, chat, context)?;
+    tell(&used, "kl", &prepared, context)?;
+    prepared.examples.retain(|example| example.targets() > 0);
+    Ok(prepared.examples)
+}
+
+/// The KL term's dataset as one that is trained on: what is counted there is a target here.
+fn use_of(kl: &KlSpec) -> DatasetUse {
+    DatasetUse {
+        dataset: kl.dataset.clone(),
+        weight: 1.0,
+        loss_on: Some(kl.tokens),
+        loss_weight: 1.0,
     }
 }
 
@@ -162,12 +194,18 @@ fn of_dataset(used: &DatasetUse, error: ChatError) -> Stop {
     failure.into()
 }
 
-fn tell(used: &DatasetUse, prepared: &Prepared, context: &dyn Context) -> Result<(), Stop> {
+fn tell(
+    used: &DatasetUse,
+    purpose: &str,
+    prepared: &Prepared,
+    context: &dyn Context,
+) -> Result<(), Stop> {
     let lines = &prepared.template_prefix;
     context.report(Report::Event {
         r#type: "dataset_prepared",
         data: json!({
             "dataset": used.dataset,
+            "purpose": purpose,
             "rows": prepared.rows,
             "examples": prepared.examples.len(),
             "cut": prepared.cut,

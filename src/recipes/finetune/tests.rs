@@ -1,5 +1,6 @@
 //! Whole fine-tunes of a tiny model under a context that stops them wherever a test wants.
 
+mod kl;
 mod provenance;
 
 use std::cell::{Cell, RefCell};
@@ -18,6 +19,7 @@ use crate::domain::finetune::{
     Method, OptimizerSpec, ScheduleSpec,
 };
 use crate::domain::job::ErrorClass;
+use crate::domain::metric::StepPoint;
 use crate::engine::chat::testing::{CHATML, settings, tokenizer_json};
 use crate::engine::residents::Residents;
 use crate::execution::{
@@ -127,6 +129,7 @@ impl World {
             },
             base: self.base(),
             datasets: vec![self.chats(17), self.texts(6)],
+            kl: None,
             start: None,
             provenance: Provenance {
                 numerics_hash: "n0".into(),
@@ -212,8 +215,13 @@ impl<'a> Fake<'a> {
     fn numbers(&self) -> Vec<String> {
         let line = |report: &Report| match report {
             Report::Step(point) => Some(format!(
-                "{} {:?} {:?} {:?} {}",
-                point.step, point.loss, point.learning_rate, point.grad_norm, point.target_tokens
+                "{} {:?} {:?} {:?} {:?} {}",
+                point.step,
+                point.loss,
+                point.kl_loss,
+                point.learning_rate,
+                point.grad_norm,
+                point.target_tokens
             )),
             Report::Norms(point) => Some(format!("{point:?}")),
             Report::HoldOut { step, loss } => Some(format!("hold-out {step} {loss:?}")),
@@ -264,6 +272,14 @@ impl<'a> Fake<'a> {
             name: format!("job_x:step{step}"),
             files: files.unwrap(),
         }
+    }
+
+    fn points(&self) -> Vec<StepPoint> {
+        let point = |report: &Report| match report {
+            Report::Step(point) => Some(point.clone()),
+            _ => None,
+        };
+        self.reports.borrow().iter().filter_map(point).collect()
     }
 
     fn events(&self, wanted: &str) -> Vec<Value> {

@@ -62,17 +62,19 @@ async fn steps(connection: &mut PgConnection, lease: &Lease, points: &[StepPoint
         return Ok(());
     }
     let floats = |field: fn(&StepPoint) -> f64| points.iter().map(field).collect::<Vec<f64>>();
+    let kl_losses: Vec<Option<f64>> = points.iter().map(|point| point.kl_loss).collect();
     let query = sqlx::query_scalar!(
         r#"-- reports::steps
 with held as (
   select id from jobs where id = $1 and lease_number = $2 and state in ('running', 'pausing', 'cancelling')
   for no key update),
 given as (
-  select * from unnest($3::bigint[], $4::float8[], $5::float8[], $6::float8[], $7::bigint[], $8::float8[], $9::bigint[])
-    as given (step, loss, learning_rate, grad_norm, target_tokens, tokens_per_second, peak_memory_bytes)),
+  select * from unnest($3::bigint[], $4::float8[], $5::float8[], $6::float8[], $7::bigint[], $8::float8[], $9::bigint[],
+    $10::float8[])
+    as given (step, loss, learning_rate, grad_norm, target_tokens, tokens_per_second, peak_memory_bytes, kl_loss)),
 metric as (
-  insert into metrics (job, step, loss, learning_rate, grad_norm, target_tokens)
-  select held.id, step, loss, learning_rate, grad_norm, target_tokens from held, given on conflict do nothing),
+  insert into metrics (job, step, loss, learning_rate, grad_norm, target_tokens, kl_loss)
+  select held.id, step, loss, learning_rate, grad_norm, target_tokens, kl_loss from held, given on conflict do nothing),
 timing as (
   insert into timings (job, step, tokens_per_second, peak_memory_bytes)
   select held.id, step, tokens_per_second, peak_memory_bytes from held, given on conflict do nothing)
@@ -86,6 +88,7 @@ select count(*) as "count!" from held"#,
         &whole(points.iter().map(|point| point.target_tokens)),
         &floats(|point| point.tokens_per_second),
         &whole(points.iter().map(|point| point.peak_memory_bytes)),
+        &kl_losses as _,
     );
     held(lease, query.fetch_one(connection).await?)
 }

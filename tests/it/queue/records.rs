@@ -16,6 +16,7 @@ pub fn step_point(step: u64) -> StepPoint {
         step,
         loss: 1.0 / step as f64,
         learning_rate: 1e-4,
+        kl_loss: None,
         grad_norm: 0.25,
         target_tokens: 10 * step,
         tokens_per_second: 1000.0,

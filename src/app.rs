@@ -1,6 +1,7 @@
 //! The server put together: settings, database, files, worker, HTTP; and its orderly end. Composition only.
 
 mod connections;
+mod garbage;
 mod listener;
 mod settings;
 mod signals;
@@ -24,6 +25,7 @@ use crate::storage::embedded::{self, Managed, Wanted};
 use crate::storage::{self, Storage, registry};
 use crate::toyworld;
 
+pub use garbage::Collector;
 pub use settings::{api_settings, storage_limits};
 pub use work::worker_config;
 
@@ -85,6 +87,7 @@ impl Server {
         let (managed, storage) = database(config).await?;
         let mut state = api_state(config, storage)?;
         let working = work::start(config, &mut state)?;
+        garbage::collect(&state, config.data.unreferenced);
         let address = listener
             .local_addr()
             .map_err(failed("read the address listened on"))?;

@@ -119,6 +119,9 @@ impl std::fmt::Debug for Database {
 pub struct Data {
     /// Folder of everything.
     pub folder: PathBuf,
+    /// Age at which a file that nobody names is removed.
+    #[serde(rename = "unreferenced_seconds", deserialize_with = "seconds")]
+    pub unreferenced: Duration,
 }
 
 /// What runs jobs.

@@ -172,6 +172,10 @@ pub trait Blobs: Send + Sync {
     fn verified(&self, entry: &FileEntry) -> std::io::Result<LocalFile>;
     /// An empty folder for unfinished files, on the store's own file system.
     fn scratch(&self) -> std::io::Result<PathBuf>;
+    /// What the disk has left; none where the store does not know.
+    fn room(&self) -> Option<Room> {
+        None
+    }
     /// Makes a file that lies elsewhere findable under its hash, without a copy where the store can do so; it stays where it is.
     ///
     /// The hash is computed unless the caller has just done so and `known` is it; `seen` hears of the bytes of every piece
@@ -196,10 +200,38 @@ pub trait Blobs: Send + Sync {
 pub enum Interrupted {
     /// A user cancelled the job.
     Cancelled,
+    /// A user wants it to stand still: save the state, then return.
+    Paused,
     /// The server stops: save the state, then return.
     Draining,
     /// The lease is another's: nothing may be written any more.
     LeaseLost,
+}
+
+impl Interrupted {
+    /// Whether what was done so far is to be kept before the recipe returns.
+    pub fn keeps_state(self) -> bool {
+        matches!(self, Self::Paused | Self::Draining)
+    }
+}
+
+/// Why a job cannot go on before somebody has done something; it is paused and nothing that it kept is lost.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Hold {
+    /// Stable code, such as `disk_full`.
+    pub reason: &'static str,
+    /// In words, for the owner: what is in the way, and what to do.
+    pub detail: String,
+}
+
+/// Room on the disk under the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    /// The store's folder.
+    pub folder: PathBuf,
+    /// Bytes that may still be written.
+    pub free_bytes: u64,
 }
 
 /// Why a job cannot be done.
@@ -222,6 +254,9 @@ pub enum Stop {
     /// Asked to end.
     #[error("interrupted: {0:?}")]
     Interrupted(Interrupted),
+    /// Has to wait for somebody.
+    #[error(transparent)]
+    Held(#[from] Hold),
     /// Ended by an error.
     #[error(transparent)]
     Failed(#[from] Failure),
@@ -353,6 +388,11 @@ pub trait Execute: Send + Sync {
     fn execute(&self, task: &Task, context: &dyn Context) -> Result<JobResult, Stop>;
     /// What the numbers depend on besides the spec: build, libtorch, CPU capability, threads, determinism.
     fn fingerprint(&self, settings: &Settings) -> serde_json::Value;
+    /// The settings under which a job whose earlier attempts left `fingerprint` goes on: theirs where an attempt may choose.
+    fn settings_of(&self, fingerprint: &serde_json::Value, settings: &Settings) -> Settings {
+        let _ = fingerprint;
+        settings.clone()
+    }
 }
 
 /// Scores answers: a bounded submit and receive pair, so that judges may work while sampling goes on.

@@ -36,6 +36,28 @@ impl FromRequest<ApiState> for JsonBody {
     }
 }
 
+/// A JSON body that may be left out; refused like a [`JsonBody`] where there is one.
+#[derive(Debug, Clone)]
+pub struct OptionalJsonBody(pub Option<Value>);
+
+impl FromRequest<ApiState> for OptionalJsonBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, Problem> {
+        let limit = state.settings.json_bytes;
+        refuse_long(request.headers(), limit)?;
+        let headers = request.headers().clone();
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| of_rejection(&rejection, limit))?;
+        if bytes.is_empty() {
+            return Ok(Self(None));
+        }
+        require_json(&headers)?;
+        Ok(Self(Some(json_text::parse(&bytes)?)))
+    }
+}
+
 /// The media type of a request without its parameters, in lower case; empty when none is given.
 pub fn media_type(headers: &HeaderMap) -> String {
     let value = headers

@@ -1,7 +1,9 @@
-//! `/v1/jobs`: work is submitted, listed, watched and cancelled. What a spec must look like is the domain's.
+//! `/v1/jobs`: work is submitted, listed, watched, stopped and let go on. What a spec must look like is the domain's.
 
 mod estimate;
+mod going;
 mod plan;
+mod room;
 mod shapes;
 
 use axum::Json;
@@ -18,11 +20,11 @@ use super::extract::{InPath, JsonBody, Query};
 use super::{ApiState, paging, prefer};
 use crate::domain::canonical;
 use crate::domain::ids::JobId;
-use crate::domain::job::{Attempt, Dedup, Job, JobKind, JobState};
+use crate::domain::job::{Attempt, Dedup, Job, JobKind, JobSpec, JobState};
 use crate::domain::page::Page;
 use crate::domain::requests::job_request;
+use crate::storage::events;
 use crate::storage::jobs::{self, Filter, Submitted};
-use crate::storage::{events, queue};
 
 /// Time between two looks at a job that somebody waits for.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(250);
@@ -32,8 +34,8 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(list, submit))
         .routes(routes!(estimate::estimate))
         .routes(routes!(show))
-        .routes(routes!(cancel))
         .routes(routes!(attempts))
+        .merge(going::routes())
 }
 
 /// Submit a job
@@ -46,13 +48,18 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
     (status = 409, body = ProblemBody, content_type = "application/problem+json",
      description = "the same work exists and `dedup` is `error`, or the base model could not be made"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json",
-     description = "something in the body cannot be accepted, or names what does not exist"),
+     description = "something in the body cannot be accepted, names what does not exist, or asks for more files than the disk has room for"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json", description = "too many jobs wait"),
 ))]
 async fn submit(State(state): State<ApiState>, JsonBody(body): JsonBody) -> Answer<Response> {
     let (envelope, spec) = job_request(body)?;
     let dedup = envelope.dedup;
     let job = plan::job(&state.storage, envelope, &spec).await?;
+    if let JobSpec::Finetune(spec) = &spec
+        && jobs::same_work(&state.storage, &job).await?.is_none()
+    {
+        room::check(&state, spec).await?;
+    }
     let bound = state.settings.queued_jobs;
     match jobs::submit(&state.storage, &job, bound).await? {
         Submitted::Created => answer(&state, &job.id, StatusCode::ACCEPTED).await,
@@ -231,24 +238,6 @@ async fn tagged(state: &ApiState, id: &JobId) -> Answer<(Job, String)> {
     let value = serde_json::to_value(&job).map_err(Problem::internal)?;
     let hash = canonical::hash(&value);
     Ok((job, format!("\"{}\"", &hash[..32])))
-}
-
-/// Cancel a job
-///
-/// A job that waits ends at once, one that runs at its next step.
-#[utoipa::path(post, path = "/v1/jobs/{id}/cancel", tag = "jobs", params(("id" = JobId, Path)), responses(
-    (status = 202, body = Job),
-    (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "no such job"),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json",
-     description = "it has ended or is being cancelled; the detail names its state"),
-))]
-async fn cancel(
-    State(state): State<ApiState>,
-    InPath(id): InPath<JobId>,
-) -> Answer<(StatusCode, Json<Job>)> {
-    queue::request_cancel(&state.storage, &id).await?;
-    let job = jobs::get(&state.storage, &id).await?;
-    Ok((StatusCode::ACCEPTED, Json(job)))
 }
 
 /// List the executions of a job

@@ -8,19 +8,22 @@
 //! stands a link to them. Whether they are still what they were is found by their hash, like for every other file.
 
 mod checked;
+mod garbage;
 mod upload;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
 use crate::domain::assets::FileEntry;
 use crate::domain::canonical::hex;
-use crate::execution::{Blobs, LocalFile};
+use crate::execution::{Blobs, LocalFile, Room};
 use checked::{Checked, Marks};
+pub use garbage::FOLDERS;
 pub use upload::{Full, Upload, UploadError};
 
 /// The store of one server; share it behind an `Arc`.
@@ -30,6 +33,8 @@ pub struct Store {
     scratch: PathBuf,
     next: AtomicU64,
     checked: Checked,
+    /// Held while a file gets or loses its name.
+    moving: Mutex<()>,
 }
 
 impl Store {
@@ -48,6 +53,7 @@ impl Store {
             scratch,
             next: AtomicU64::new(0),
             checked: Checked::default(),
+            moving: Mutex::default(),
         })
     }
 
@@ -79,17 +85,27 @@ impl Store {
             fs::create_dir_all(&folder)?;
             sync_folder(&self.blobs)?;
         }
+        let alone = self.moving();
         fs::rename(path, &place)?;
+        drop(alone);
         sync_folder(&folder)?;
         Ok(place)
+    }
+
+    fn moving(&self) -> MutexGuard<'_, ()> {
+        self.moving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a link to the file `target` under its hash, unless the bytes themselves are there.
     fn link(&self, target: &Path, sha256: &str) -> io::Result<()> {
         let place = self.place(sha256)?;
+        let alone = self.moving();
         if fs::symlink_metadata(&place).is_ok_and(|facts| facts.is_file()) {
-            return Ok(());
+            // young again, so that nobody removes it as garbage before it is named
+            let permissions = fs::metadata(&place)?.permissions();
+            return fs::set_permissions(&place, permissions);
         }
+        drop(alone);
         let unfinished = self.unfinished();
         std::os::unix::fs::symlink(target, &unfinished)?;
         self.adopt(&unfinished, sha256).map(drop)
@@ -167,6 +183,14 @@ impl Blobs for Store {
         let folder = self.unfinished();
         fs::create_dir_all(&folder)?;
         Ok(folder)
+    }
+
+    fn room(&self) -> Option<Room> {
+        let found = rustix::fs::statvfs(&self.blobs).ok()?;
+        Some(Room {
+            folder: self.blobs.clone(),
+            free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+        })
     }
 }
 

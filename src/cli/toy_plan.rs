@@ -110,7 +110,7 @@ impl Arm {
     fn checkpoints(self) -> CheckpointSpec {
         CheckpointSpec {
             every: (self == Self::BadRank1).then_some(CURVE_EVERY),
-            at: Vec::new(),
+            ..CheckpointSpec::default()
         }
     }
 }

@@ -168,8 +168,11 @@ pub struct Checkpoint {
     pub step: u64,
     /// What it holds.
     pub kind: WeightsKind,
-    /// Its files.
+    /// Its files; none of a retired one.
     pub files: Vec<FileEntry>,
+    /// Whether a newer checkpoint took its place by the rules of `checkpoints.keep`.
+    #[serde(default)]
+    pub retired: bool,
     /// When it was recorded.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,

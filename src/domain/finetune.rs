@@ -9,6 +9,8 @@ pub use self::kl::{KlAverage, KlDirection, KlSpec};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use super::checkpoints::{CheckpointSpec, Keep};
+
 /// One dataset of a fine-tune.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -390,27 +392,6 @@ pub struct HoldOut {
     pub fraction: f64,
     /// Steps between two evaluations.
     pub every: u64,
-}
-
-/// Which steps are kept; the last one always is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct CheckpointSpec {
-    /// Every so many steps; null is never.
-    pub every: Option<u64>,
-    /// And these.
-    pub at: Vec<u64>,
-}
-
-impl CheckpointSpec {
-    /// Whether `step` of `total` is kept.
-    pub fn keeps(&self, step: u64, total: u64) -> bool {
-        step == total
-            || self.at.contains(&step)
-            || self
-                .every
-                .is_some_and(|every| every > 0 && step.is_multiple_of(every))
-    }
 }
 
 /// Element type of the frozen weights and activations.

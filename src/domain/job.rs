@@ -39,8 +39,9 @@ impl JobKind {
 /// Where a job is.
 ///
 /// `blocked` and `queued` are set at submission and, when the last parent succeeds, by the queue; `running` by a claim;
-/// `cancelling` by a user while an attempt runs; the last three by the attempt's end, a sweep or a cancel and are final.
-/// `pausing` and `paused` are kept for pre-emption.
+/// `cancelling` by a user while an attempt runs; the last three by the attempt's end, a sweep or a cancel and are final, but
+/// that a retry reopens the last two. `pausing` is set by a user while an attempt runs; `paused` by a user while none does,
+/// by the attempt that has kept its state, or by one that cannot go on before somebody has done something.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
 )]
@@ -148,12 +149,12 @@ pub struct Progress {
     pub eta: Option<OffsetDateTime>,
 }
 
-/// Why a job does not run yet.
+/// Why a job does not run now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Waiting {
-    /// `parents` or `slot`.
+    /// `parents`, `slot`, or of a paused job: `requested`, `disk_full` or `numerics`.
     pub reason: String,
-    /// In words: which parents, how many jobs before it.
+    /// In words: which parents, how many jobs before it, what to do.
     pub detail: String,
     /// Since when.
     #[serde(with = "time::serde::rfc3339")]
@@ -223,6 +224,8 @@ pub struct JobResult {
     pub base_model: Option<BaseModelId>,
     /// The evaluation that an evaluate job fills; set as soon as the job exists.
     pub evaluation: Option<EvaluationId>,
+    /// Whether it went on under another fingerprint than it began with, so that an uninterrupted run has other bits.
+    pub numerics_changed: bool,
 }
 
 /// A job as the API shows it.
@@ -240,7 +243,7 @@ pub struct Job {
     pub phase: Option<Phase>,
     /// How far its attempt is.
     pub progress: Option<Progress>,
-    /// Why it does not run yet.
+    /// Why it does not run now.
     pub waiting: Option<Waiting>,
     /// Why it ended badly.
     pub error: Option<JobError>,
@@ -291,7 +294,7 @@ pub struct Attempt {
     /// End; null while it runs.
     #[serde(with = "time::serde::rfc3339::option")]
     pub ended_at: Option<OffsetDateTime>,
-    /// `succeeded`, `failed`, `cancelled`, `drained` or `lost`; null while it runs.
+    /// `succeeded`, `failed`, `cancelled`, `drained`, `paused` or `lost`; null while it runs.
     pub outcome: Option<String>,
     /// What went wrong.
     pub error: Option<JobError>,

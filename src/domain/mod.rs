@@ -8,6 +8,7 @@ pub mod address;
 pub mod assets;
 pub mod base_model;
 pub mod canonical;
+pub mod checkpoints;
 pub mod dataset;
 pub mod decode;
 pub mod evaluation;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use memmap2::Mmap;
 use safetensors::tensor::Metadata;
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 use tch::{Kind, Tensor};
 
 use super::device::Device;
@@ -208,8 +208,10 @@ pub fn write(path: &Path, named: &[(String, Tensor)]) -> Result<()> {
         .map(|(name, tensor)| Ok((name.as_str(), Bytes::of(name, tensor)?)))
         .collect::<Result<Vec<_>>>()?;
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    safetensors::serialize_to_file(views, Some(metadata), path)
-        .map_err(|error| Error::bad_file(name, format!("could not be written: {error}")))
+    safetensors::serialize_to_file(views, Some(metadata), path).map_err(|error| match error {
+        SafeTensorError::IoError(source) => Error::Io { what: name, source },
+        error => Error::bad_file(name, format!("could not be written: {error}")),
+    })
 }
 
 /// A tensor on the host as the bytes that a file holds.

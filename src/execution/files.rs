@@ -78,6 +78,12 @@ pub fn is_damage(error: &io::Error) -> bool {
     )
 }
 
+/// Whether a file could not be written because there is no room for it.
+pub fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(error.kind(), K::StorageFull | K::QuotaExceeded)
+}
+
 /// The failure of a file that cannot be read just now; the reason goes to the log.
 pub fn unreadable(name: &str, error: &io::Error) -> Failure {
     tracing::error!(file = name, %error, "a stored file cannot be read");

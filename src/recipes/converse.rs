@@ -149,7 +149,7 @@ impl Desk {
             let found = self.blobs.verified(&file.entry);
             let found = found.map_err(|error| match broken_file(&file.entry.name, &error) {
                 Stop::Failed(failure) => failure,
-                Stop::Interrupted(_) => super::generators::stopping(),
+                Stop::Interrupted(_) | Stop::Held(_) => super::generators::stopping(),
             })?;
             Ok((found.entry.name, found.path))
         };

@@ -23,8 +23,7 @@ use crate::engine::residents::{self, Lent, Residents};
 use crate::engine::sample::Sampling;
 use crate::engine::weights::Weights;
 use crate::execution::{
-    Commit, Context, EvaluateWork, Failure, Interrupted, Judge, Report, Resume, Settings, Stop,
-    TargetWork,
+    Commit, Context, EvaluateWork, Failure, Judge, Report, Resume, Settings, Stop, TargetWork,
 };
 
 /// Scored answers that are recorded together.
@@ -59,7 +58,7 @@ pub(super) fn run(
             generators,
         };
         let drawn = asked.group(&base, group, &mut answers);
-        if drawn == Err(Stop::Interrupted(Interrupted::Draining)) {
+        if matches!(drawn, Err(Stop::Interrupted(why)) if why.keeps_state()) {
             answers.record()?;
         }
         drawn?;

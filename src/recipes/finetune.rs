@@ -22,7 +22,7 @@ use crate::engine::residents::{Lent, Residents};
 use crate::engine::train::batch::{Example, size_of};
 use crate::engine::train::schedule::share;
 use crate::engine::train::{Measured, Setup, Trainer};
-use crate::execution::{Context, FinetuneWork, Interrupted, Report, Settings, Stop};
+use crate::execution::{Context, FinetuneWork, Report, Settings, Stop};
 
 /// Trains what `work` asks for; checkpoints, metrics and norms leave through the context.
 pub fn run(
@@ -177,6 +177,7 @@ impl Run<'_> {
         if let Some(state) = self.context.resume()?.state {
             return self.keeper.restore(&mut self.trainer, &state);
         }
+        self.keeper.forecast(&self.trainer)?;
         let Some(norms) = self.trainer.norms()? else {
             return Ok(());
         };
@@ -246,9 +247,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What is left to do when a step was not finished: a drain keeps the state that the step before it left.
+    /// What is left to do when a step was not finished: a drain or a pause keeps the state that the step before it left.
     fn stopped(&mut self, reason: Stop) -> Stop {
-        if reason != Stop::Interrupted(Interrupted::Draining) {
+        if !matches!(reason, Stop::Interrupted(why) if why.keeps_state()) {
             return reason;
         }
         let kept = self.trainer.forget().map_err(Stop::from);

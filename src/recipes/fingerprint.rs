@@ -22,6 +22,16 @@ pub(super) fn of(settings: &Settings) -> Value {
     })
 }
 
+/// The settings of earlier attempts, as far as an attempt may choose them.
+pub(super) fn settings_of(recorded: &Value, settings: &Settings) -> Settings {
+    let number = |key: &str| recorded[key].as_u64().and_then(|n| u32::try_from(n).ok());
+    Settings {
+        threads_per_attempt: number("threads").unwrap_or(settings.threads_per_attempt),
+        decode_slots: number("decode_slots").unwrap_or(settings.decode_slots),
+        ..settings.clone()
+    }
+}
+
 /// The widest instructions that libtorch's kernels choose between.
 #[cfg(target_arch = "x86_64")]
 fn cpu_capability() -> &'static str {

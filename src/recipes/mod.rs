@@ -27,7 +27,8 @@ use crate::engine::chat::ChatError;
 use crate::engine::files::Files;
 use crate::engine::residents::Residents;
 use crate::execution::fetch::Fetch;
-use crate::execution::{Context, Execute, Failure, ModelFiles, Settings, Stop, Task, Work};
+use crate::execution::files::is_full;
+use crate::execution::{Context, Execute, Failure, Hold, ModelFiles, Settings, Stop, Task, Work};
 
 /// Runs every kind of task and keeps base models in memory between them.
 pub struct Recipes {
@@ -77,6 +78,10 @@ impl Execute for Recipes {
     fn fingerprint(&self, settings: &Settings) -> Value {
         fingerprint::of(settings)
     }
+
+    fn settings_of(&self, fingerprint: &Value, settings: &Settings) -> Settings {
+        fingerprint::settings_of(fingerprint, settings)
+    }
 }
 
 /// A refusal of something in the spec; another attempt would meet it again.
@@ -125,6 +130,11 @@ impl From<Error> for Failure {
 
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
+        if let Error::Io { what, source } = &error
+            && is_full(source)
+        {
+            return disk_full(format_args!("{what} could not be written")).into();
+        }
         Failure::from(error).into()
     }
 }
@@ -149,8 +159,19 @@ impl From<ChatError> for Stop {
     }
 }
 
+/// What a full disk means for a job: it waits for room.
+pub(crate) fn disk_full(what: impl std::fmt::Display) -> Hold {
+    Hold {
+        reason: "disk_full",
+        detail: format!("the disk is full: {what}; make room on it, then resume the job"),
+    }
+}
+
 /// A file of the store that could not be read or kept.
 pub(crate) fn broken_file(name: &str, error: &std::io::Error) -> Stop {
+    if is_full(error) {
+        return disk_full(format_args!("{name} could not be written")).into();
+    }
     let class = match error.kind() {
         std::io::ErrorKind::InvalidData | std::io::ErrorKind::NotFound => ErrorClass::Data,
         _ => ErrorClass::Internal,

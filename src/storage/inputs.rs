@@ -107,7 +107,7 @@ pub async fn trained(storage: &Storage, job: &JobId) -> Result<Option<TrainedInp
         TrainedRow,
         r#"-- inputs::trained
 select state, spec ->> 'base_model' as base_model, coalesce(
-  (select jsonb_agg(jsonb_build_array(c.step, c.kind, c.files) order by c.step) from checkpoints c where c.job = jobs.id),
+  (select jsonb_agg(jsonb_build_array(c.step, c.kind, c.files) order by c.step) from checkpoints c where c.job = jobs.id and c.retired_at is null),
   '[]') as "checkpoints!: _"
 from jobs where id = $1 and kind = 'finetune'"#,
         job.as_str(),

@@ -10,7 +10,7 @@ pub use references::{
     jobs as named_jobs,
 };
 pub(crate) use submission::submit_on;
-pub use submission::{NewEvaluation, NewJob, Submitted, submit};
+pub use submission::{NewEvaluation, NewJob, Submitted, same_work, submit};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;

@@ -6,6 +6,7 @@
 pub mod embedded;
 pub mod events;
 pub mod forecasts;
+pub mod garbage;
 pub mod hints;
 pub mod inputs;
 pub mod jobs;
@@ -134,8 +135,8 @@ fn of_database(error: &dyn sqlx::error::DatabaseError) -> Error {
         "57014" | "55P03" | "25P03" => Error::Timeout {
             seconds: CALL_LIMIT.as_secs(),
         },
-        // too many connections, shutting down, starting up
-        "53300" | "57P01" | "57P02" | "57P03" => Error::Unavailable {
+        // disk full, too many connections, shutting down, starting up: it passes when somebody has done something
+        "53100" | "53300" | "57P01" | "57P02" | "57P03" => Error::Unavailable {
             cause: error.to_string(),
         },
         // deadlock, serialization: as good as a time-out for the caller, who tries again

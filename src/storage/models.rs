@@ -36,7 +36,7 @@ pub async fn askable(storage: &Storage, limit: i64) -> Result<Vec<Askable>> {
 select b.name as base, b.created_at as base_created_at, t.job as "job?", t.step as "step?", t.created_at as "created_at?"
 from base_models b left join (
   select j.spec ->> 'base_model' as base, j.id as job, c.step, c.created_at
-  from jobs j join checkpoints c on c.job = j.id where j.kind = 'finetune') t on t.base in (b.id, b.name)
+  from jobs j join checkpoints c on c.job = j.id and c.retired_at is null where j.kind = 'finetune') t on t.base in (b.id, b.name)
 where b.state = 'ready' order by b.id desc, t.job desc, t.step desc limit $1"#,
         limit
     );
@@ -115,7 +115,7 @@ pub async fn trained_jobs(
     let query = sqlx::query_scalar!(
         "-- models::trained_jobs
 select id from jobs where kind = 'finetune' and spec ->> 'base_model' in ($1, $2)
-  and exists (select from checkpoints c where c.job = jobs.id)
+  and exists (select from checkpoints c where c.job = jobs.id and c.retired_at is null)
 order by id desc limit $3",
         base.0.as_str(),
         base.1,

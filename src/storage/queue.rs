@@ -10,6 +10,9 @@
 mod cancel;
 mod ending;
 mod family;
+mod fingerprint;
+mod pause;
+mod retry;
 mod sweep;
 
 use serde::de::DeserializeOwned;
@@ -22,9 +25,13 @@ use crate::domain::job::JobKind;
 
 pub use cancel::request_cancel;
 pub use ending::{
-    finish_cancelled, finish_drained, finish_failed, finish_succeeded, requeue_failed,
+    finish_cancelled, finish_drained, finish_failed, finish_held, finish_paused, finish_succeeded,
+    requeue_failed,
 };
 pub use family::settle_blocked;
+pub use fingerprint::{Recorded, recorded, set_fingerprint};
+pub use pause::{request_pause, request_resume};
+pub use retry::request_retry;
 pub use sweep::{Swept, sweep};
 
 /// The right of one attempt to write about its job.
@@ -55,7 +62,7 @@ pub struct Claim {
     pub spec: Value,
     /// Ordinal of this execution, from 1.
     pub attempt: u32,
-    /// Attempts that failed before.
+    /// Attempts that failed before, since the last retry.
     pub failures: u32,
 }
 
@@ -64,6 +71,8 @@ pub struct Claim {
 pub enum Signal {
     /// Go on.
     Go,
+    /// A user asked it to stop and keep its state.
+    Pause,
     /// A user asked it to end.
     Cancel,
 }
@@ -90,16 +99,16 @@ claimed as (
   update jobs set state = 'running', attempt = attempt + 1, lease_number = lease_number + 1, lease_worker = $1,
     lease_expires_at = queue_now() + make_interval(secs => $2), started_at = coalesce(started_at, queue_now()),
     crashes_without_progress = crashes_without_progress + 1, phase = null, progress_done = null, progress_total = null,
-    progress_unit = null, progress_since = null, progress_from = null, error = null, updated_at = queue_now()
+    progress_unit = null, progress_since = null, progress_from = null, error = null, pause = null, updated_at = queue_now()
   from next where jobs.id = next.id
-  returning jobs.id, jobs.kind, jobs.spec, jobs.lease_number, jobs.attempt),
+  returning jobs.id, jobs.kind, jobs.spec, jobs.lease_number, jobs.attempt, jobs.retried_after),
 attempted as (
   insert into attempts (job, attempt, lease_number, worker) select id, attempt, lease_number, $1 from claimed),
 told as (
   insert into events (job, type, data)
   select id, 'claimed', jsonb_build_object('attempt', attempt, 'worker', $1::text) from claimed)
 select id as "id!", kind as "kind!", spec as "spec!", lease_number as "lease_number!", attempt as "attempt!",
-  (select count(*) from attempts where job = claimed.id and outcome = 'failed') as "failures!"
+  (select count(*) from attempts where job = claimed.id and outcome = 'failed' and attempt > retried_after) as "failures!"
 from claimed"#,
         worker,
         lease_seconds,
@@ -124,7 +133,7 @@ fn claim_of(row: ClaimRow) -> Result<Claim> {
 struct RenewedRow {
     id: String,
     lease_number: i64,
-    cancel: bool,
+    state: String,
 }
 
 /// Gives each lease its full length again, in one statement. A lease that is missing in the answer is lost.
@@ -142,7 +151,7 @@ with held as (select job, number from unnest($1::text[], $2::bigint[]) as held (
 update jobs set lease_expires_at = queue_now() + make_interval(secs => $3)
 from held
 where jobs.id = held.job and jobs.lease_number = held.number and jobs.state in ('running', 'pausing', 'cancelling')
-returning jobs.id, jobs.lease_number, jobs.state = 'cancelling' as "cancel!""#,
+returning jobs.id, jobs.lease_number, jobs.state"#,
         &jobs as &[&str],
         &numbers,
         lease_seconds,
@@ -156,10 +165,10 @@ fn renewed(row: RenewedRow) -> Result<(Lease, Signal)> {
         job: id_of(row.id)?,
         number: row.lease_number,
     };
-    let signal = if row.cancel {
-        Signal::Cancel
-    } else {
-        Signal::Go
+    let signal = match row.state.as_str() {
+        "cancelling" => Signal::Cancel,
+        "pausing" => Signal::Pause,
+        _ => Signal::Go,
     };
     Ok((lease, signal))
 }
@@ -192,31 +201,6 @@ impl Renewals {
     ) -> Result<Vec<(Lease, Signal)>> {
         renew_on(&mut self.0, leases, lease_seconds).await
     }
-}
-
-/// Stores, at the first claim, what the numbers depend on besides the spec; true when it was stored and is another.
-///
-/// *Errors*: lease lost.
-pub async fn set_fingerprint(
-    storage: &Storage,
-    lease: &Lease,
-    fingerprint: &Value,
-) -> Result<bool> {
-    let query = sqlx::query_scalar!(
-        r#"-- queue::set_fingerprint
-with before as (
-  select id, fingerprint from jobs where id = $1 and lease_number = $2 and state in ('running', 'pausing', 'cancelling')
-  for no key update)
-update jobs set fingerprint = coalesce(jobs.fingerprint, $3),
-  numerics_changed = jobs.numerics_changed or coalesce(jobs.fingerprint <> $3, false)
-from before where jobs.id = before.id
-returning coalesce(before.fingerprint <> $3, false) as "changed!""#,
-        lease.job.as_str(),
-        lease.number,
-        fingerprint,
-    );
-    let changed = bounded(query.fetch_optional(&storage.pool)).await?;
-    changed.ok_or_else(|| lease.lost())
 }
 
 /// A column's text as the id it is.

@@ -6,6 +6,7 @@
 mod batch;
 mod commit;
 mod resume;
+mod retention;
 mod vectors;
 
 use crate::domain::job::Phase;

@@ -4,14 +4,12 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use serde_json::json;
-
-use super::context::{AttemptContext, fault, stop_of};
+use super::context::{AttemptContext, fault};
 use super::control::Control;
 use super::writer::patiently;
-use super::{Shared, resolve};
+use super::{Shared, numerics, resolve};
 use crate::domain::job::JobError;
-use crate::execution::{Context, Failure, Interrupted, Report, Stop, Task};
+use crate::execution::{Failure, Interrupted, Stop, Task};
 use crate::storage::queue::{self, Claim};
 use crate::storage::{Error, Result as Stored};
 
@@ -41,16 +39,7 @@ fn work(
     control: &Control,
     context: &AttemptContext<'_>,
 ) -> Result<(), Stop> {
-    let fingerprint = shared.execute.fingerprint(&shared.config.settings);
-    let stored = shared.runtime.block_on(patiently(control, || {
-        queue::set_fingerprint(&shared.storage, &claim.lease, &fingerprint)
-    }));
-    if stored.map_err(stop_of)? {
-        context.report(Report::Event {
-            r#type: "numerics_changed",
-            data: json!({ "fingerprint": fingerprint }),
-        })?;
-    }
+    context.compute_under(numerics::settle(shared, claim, control, context)?);
     let task = Task {
         job: claim.lease.job.clone(),
         attempt: claim.attempt,
@@ -83,6 +72,10 @@ async fn record(shared: &Shared, claim: &Claim, stop: Option<&Stop>) -> Stored<(
         }
         Some(Stop::Interrupted(Interrupted::Draining)) => {
             queue::finish_drained(storage, lease).await
+        }
+        Some(Stop::Interrupted(Interrupted::Paused)) => queue::finish_paused(storage, lease).await,
+        Some(Stop::Held(hold)) => {
+            queue::finish_held(storage, lease, hold.reason, &hold.detail).await
         }
         Some(Stop::Failed(failure)) => record_failure(shared, claim, failure).await,
     };

@@ -1,7 +1,7 @@
 //! The outside as one attempt's recipe meets it.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
@@ -26,6 +26,8 @@ pub(super) struct AttemptContext<'a> {
     messages: mpsc::Sender<Message>,
     broken: Arc<Mutex<Option<Error>>>,
     writing: JoinHandle<()>,
+    /// What this attempt computes under, once that is settled.
+    settings: OnceLock<Settings>,
 }
 
 impl<'a> AttemptContext<'a> {
@@ -46,7 +48,14 @@ impl<'a> AttemptContext<'a> {
             messages,
             broken,
             writing,
+            settings: OnceLock::new(),
         }
+    }
+
+    /// Settles what this attempt computes under.
+    pub fn compute_under(&self, settings: Settings) {
+        // asked once an attempt; a second answer would be the same
+        let _ = self.settings.set(settings);
     }
 
     /// Waits until everything reported is written; an error when it could not be.
@@ -157,7 +166,7 @@ impl Context for AttemptContext<'_> {
     }
 
     fn settings(&self) -> &Settings {
-        &self.shared.config.settings
+        self.settings.get().unwrap_or(&self.shared.config.settings)
     }
 
     fn seconds(&self) -> f64 {

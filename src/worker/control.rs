@@ -12,9 +12,10 @@ use crate::storage::queue::Lease;
 
 /// Reasons to stop; a larger one wins over a smaller.
 const GO: u8 = 0;
-const DRAIN: u8 = 1;
-const CANCEL: u8 = 2;
-const LOST: u8 = 3;
+const PAUSE: u8 = 1;
+const DRAIN: u8 = 2;
+const CANCEL: u8 = 3;
+const LOST: u8 = 4;
 
 /// How long a thread that waits for its lease sleeps between two looks.
 const LOOK: Duration = Duration::from_millis(200);
@@ -87,6 +88,7 @@ impl Control {
     fn interrupted(&self) -> Option<Interrupted> {
         match self.stop.load(Ordering::Acquire) {
             GO => None,
+            PAUSE => Some(Interrupted::Paused),
             DRAIN => Some(Interrupted::Draining),
             CANCEL => Some(Interrupted::Cancelled),
             _ => Some(Interrupted::LeaseLost),
@@ -134,6 +136,11 @@ impl Control {
     /// The server stops.
     pub fn drain(&self) {
         self.stop_for(DRAIN);
+    }
+
+    /// A user wants the job to stand still.
+    pub fn pause(&self) {
+        self.stop_for(PAUSE);
     }
 
     /// A user cancelled the job.

@@ -96,8 +96,10 @@ fn tell(control: &Control, answers: &[(Lease, Signal)], trusted_until: f64) {
     match answers.iter().find(|(lease, _)| *lease == control.lease) {
         Some((_, signal)) => {
             control.trust_until(trusted_until);
-            if *signal == Signal::Cancel {
-                control.cancel();
+            match signal {
+                Signal::Go => {}
+                Signal::Pause => control.pause(),
+                Signal::Cancel => control.cancel(),
             }
         }
         None => control.lose(),

@@ -7,6 +7,7 @@ mod attempt;
 mod context;
 mod control;
 mod heartbeat;
+mod numerics;
 mod resolve;
 mod slot;
 mod watch;

@@ -1,12 +1,12 @@
 //! A server that is killed in mid-training goes on from its last state and ends with the bytes of one that was not.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use vivarium::client::Client;
-use vivarium::domain::job::Job;
+use vivarium::domain::job::{Job, JobState};
 use vivarium::toyworld::vocabulary;
 
 use crate::support::{TestDatabase, database};
@@ -124,11 +124,19 @@ fn row(index: u64) -> String {
     .to_string()
 }
 
+/// The checkpoints of a full run are bounded: older ones retire while it is killed.
+fn checkpoints(method: &Value) -> Value {
+    match method["type"] == "full" {
+        true => json!({"every": STATE_EVERY, "at": [STATE_EVERY], "keep": {"last": 2}}),
+        false => json!({"every": STATE_EVERY}),
+    }
+}
+
 fn spec(method: &Value) -> Value {
     json!({
         "kind": "finetune", "base_model": "tiny", "datasets": [{"dataset": "rows"}], "method": method,
         "optimizer": {"learning_rate": 2e-3}, "batch": {"micro_batch": 16, "gradient_accumulation": 1},
-        "length": {"steps": STEPS}, "checkpoints": {"every": STATE_EVERY}, "dedup": "force", "seed": 7,
+        "length": {"steps": STEPS}, "checkpoints": checkpoints(method), "dedup": "force", "seed": 7,
     })
 }
 
@@ -229,4 +237,118 @@ async fn a_low_rank_run_that_was_killed_ends_with_the_same_bytes_and_rows() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_run_that_was_killed_ends_with_the_same_bytes_and_rows() {
     check(json!({"type": "full"}), &[&[STATE_EVERY * 3 - 1]]).await;
+}
+
+/// Asks for something to be done to a job, such as `pause`.
+async fn ask(client: &Client, job: &Job, what: &str) -> Value {
+    let address = format!("{}/v1/jobs/{}/{what}", client.address(), job.id);
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = http.post(address).send().await.unwrap();
+    assert_eq!(answer.status(), 202, "{what}");
+    answer.json().await.unwrap()
+}
+
+async fn stands_still(client: &Client, job: &Job) -> Job {
+    for _ in 0..3000 {
+        let job = client.job(job.id.as_str()).await.unwrap();
+        if job.state == JobState::Paused {
+            return job;
+        }
+        assert!(!job.state.is_final(), "{job:?}");
+        tokio::time::sleep(POLL).await;
+    }
+    panic!("{} is never paused", job.id);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_was_paused_killed_and_cancelled_ends_with_the_same_bytes_and_rows() {
+    let method = json!({"type": "lora", "rank": 4, "alpha": 8});
+    let database = database().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(&database, folder.path()).await;
+    prepare(&server.client).await;
+    let whole = server.client.submit_body(&spec(&method)).await.unwrap();
+    let whole = finished(&server.client, &whole).await;
+    let expected = outcome(&server.client, &whole).await;
+
+    let job = server.client.submit_body(&spec(&method)).await.unwrap();
+    reached(&server.client, &job, 3).await;
+    ask(&server.client, &job, "pause").await;
+    let paused = stands_still(&server.client, &job).await;
+    assert_eq!(paused.waiting.unwrap().reason, "requested");
+    server.kill();
+    server = Server::start(&database, folder.path()).await;
+    let still = server.client.job(job.id.as_str()).await.unwrap();
+    assert_eq!(still.state, JobState::Paused, "a restart wakes nobody");
+    ask(&server.client, &job, "resume").await;
+    reached(&server.client, &job, 20).await;
+    server.kill();
+    server = Server::start(&database, folder.path()).await;
+    reached(&server.client, &job, 30).await;
+    ask(&server.client, &job, "cancel").await;
+    let ended = server.client.wait(job.id.as_str(), POLL, |_| {}).await;
+    assert!(ended.is_err(), "it was cancelled");
+    ask(&server.client, &job, "retry").await;
+    let job = finished(&server.client, &job).await;
+    assert_eq!(outcome(&server.client, &job).await, expected);
+    let attempts = job.attempt;
+    assert!(attempts >= 4, "{attempts} attempts");
+    server.kill();
+}
+
+/// Where the bytes of the newest states lie, the newest first.
+async fn newest_states(database: &TestDatabase, data: &Path, job: &Job) -> Vec<(i64, PathBuf)> {
+    let query =
+        "select step, files -> 0 ->> 'sha256' from resume_states where job = $1 order by step desc";
+    let states: Vec<(i64, String)> = sqlx::query_as(query)
+        .bind(job.id.as_str())
+        .fetch_all(&mut database.connection().await)
+        .await
+        .unwrap();
+    let place = |sha256: String| data.join("blobs").join(&sha256[..2]).join(sha256);
+    states
+        .into_iter()
+        .map(|(step, sha256)| (step, place(sha256)))
+        .collect()
+}
+
+fn flip_a_bit(file: &Path) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(file, bytes).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn states_with_a_flipped_bit_or_without_a_file_are_skipped_and_the_bytes_are_the_same() {
+    let method = json!({"type": "lora", "rank": 4, "alpha": 8});
+    let mut spec = spec(&method);
+    spec["checkpoints"]["states"] = json!(3);
+    let database = database().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(&database, folder.path()).await;
+    prepare(&server.client).await;
+    let whole = server.client.submit_body(&spec).await.unwrap();
+    let whole = finished(&server.client, &whole).await;
+    let expected = outcome(&server.client, &whole).await;
+
+    let job = server.client.submit_body(&spec).await.unwrap();
+    reached(&server.client, &job, 4 * STATE_EVERY + 1).await;
+    server.kill();
+    let states = newest_states(&database, folder.path(), &job).await;
+    assert_eq!(states.len(), 3, "as many as the spec asks for");
+    flip_a_bit(&states[0].1);
+    std::fs::remove_file(&states[1].1).unwrap();
+    server = Server::start(&database, folder.path()).await;
+    let job = finished(&server.client, &job).await;
+    assert_eq!(outcome(&server.client, &job).await, expected);
+    let skipped: Vec<i64> = sqlx::query_scalar(
+        "select (data ->> 'step')::bigint from events where job = $1 and type = 'state_skipped' order by id",
+    )
+    .bind(job.id.as_str())
+    .fetch_all(&mut database.connection().await)
+    .await
+    .unwrap();
+    assert_eq!(skipped, [states[0].0, states[1].0]);
+    server.kill();
 }

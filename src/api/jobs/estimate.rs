@@ -13,6 +13,7 @@ use crate::api::extract::JsonBody;
 use crate::api::files::disk;
 use crate::api::{ApiState, model_files};
 use crate::domain::finetune::{Dtype, FinetuneSpec};
+use crate::domain::forecast::disk::DiskForecast;
 use crate::domain::forecast::estimate::{self, Assume, DeviceMemory, Estimate, PastRuns};
 use crate::domain::forecast::memory::Asked;
 use crate::domain::invalid::{Checked, Invalid};
@@ -94,6 +95,7 @@ pub(super) async fn estimate(
         sampled_rows: sample.rows,
         past,
         memory,
+        disk: DiskForecast::of(&spec, &shape, asked.base_dtype, steps),
         time,
     }))
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::disk::DiskForecast;
 use super::memory::{self, Asked};
 use super::{DataShape, ModelShape, Part, sum, time};
 use crate::domain::decode::object_at;
@@ -164,6 +165,8 @@ pub struct Estimate {
     pub past: PastRuns,
     /// Memory.
     pub memory: Memory,
+    /// Files on the server's disk when it has most of them.
+    pub disk: DiskForecast,
     /// Time.
     pub time: Duration,
 }

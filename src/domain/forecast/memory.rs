@@ -130,7 +130,7 @@ fn counted(count: u64, what: &str, bytes: u64) -> String {
     format!("{count} {what} × {bytes} bytes")
 }
 
-fn moments(optimizer: OptimizerName, count: u64) -> (u64, String) {
+pub(super) fn moments(optimizer: OptimizerName, count: u64) -> (u64, String) {
     match optimizer {
         OptimizerName::Adamw => (8 * count, format!("{count} × 2 moments × 4 bytes")),
     }

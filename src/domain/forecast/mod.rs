@@ -3,6 +3,7 @@
 //! The engine asks for the same numbers where it decides how much goes into a pass, so that a forecast and the run that it
 //! is for speak of one thing.
 
+pub mod disk;
 pub mod estimate;
 pub mod memory;
 pub mod time;

@@ -26,6 +26,8 @@ const MOST_EXAMPLES: u64 = 65_536;
 const MOST_TOKENS: u64 = 1 << 20;
 /// Longest system text, in bytes.
 const LONGEST_SYSTEM: usize = 64 << 10;
+/// Most resumable states of one run.
+const MOST_STATES: u64 = 16;
 /// Most steps that `checkpoints.at` may list.
 const MOST_LISTED: usize = 10_000;
 
@@ -107,6 +109,9 @@ fn check(spec: &FinetuneSpec) -> Checked<()> {
     check_length(&mut findings, &spec.length);
     check_schedule(&mut findings, &spec.schedule, spec.length.steps);
     check_checkpoints(&mut findings, &spec.checkpoints, spec.length.steps);
+    if matches!(spec.method, Method::Full(_)) {
+        check_full_checkpoints(&mut findings, &spec.checkpoints);
+    }
     if let Some(hold_out) = &spec.hold_out {
         check_hold_out(&mut findings, hold_out);
     }
@@ -318,6 +323,29 @@ fn check_checkpoints(findings: &mut Findings, checkpoints: &CheckpointSpec, step
     let last = steps.unwrap_or(MOST_STEPS);
     for (index, step) in checkpoints.at.iter().enumerate() {
         place.whole(format_args!("at/{index}"), *step, 1..=last);
+    }
+    place.whole("states", checkpoints.states, 1..=MOST_STATES);
+    if let Some(keep) = &checkpoints.keep {
+        let mut place = Check::below(findings, "/checkpoints/keep");
+        if let Some(last) = keep.last {
+            place.whole("last", last, 1..=10_000);
+        }
+        if let Some(every) = keep.every {
+            place.whole("every", every, 1..=MOST_STEPS);
+        }
+    }
+}
+
+/// Each checkpoint of a full fine-tune is a whole model, so their number must be told.
+fn check_full_checkpoints(findings: &mut Findings, checkpoints: &CheckpointSpec) {
+    let bounded = checkpoints
+        .keep
+        .as_ref()
+        .is_some_and(|keep| keep.every.is_none());
+    if let Some(every) = checkpoints.every.filter(|_| !bounded) {
+        let detail = format!("{every} would keep a whole model every {every} steps");
+        let hint = "list steps in checkpoints.at, or bound their number with checkpoints.keep such as {\"last\":2}";
+        findings.push(FieldError::at("/checkpoints/every", detail).hint(hint));
     }
 }
 

@@ -202,7 +202,7 @@ fn may_keep(job: &JobFacts, step: u64) -> bool {
             Length {
                 steps: Some(total), ..
             },
-        )) => step <= *total && kept.keeps(step, *total),
+        )) => step <= *total && kept.stays(step, *total),
         // The number of steps depends on the rows, so any step may be the last.
         _ => true,
     }

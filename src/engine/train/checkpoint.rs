@@ -55,6 +55,21 @@ impl Trainer {
         tensors::write(path, &named)
     }
 
+    /// Bytes of the state, but for some of headers.
+    pub fn state_bytes(&self) -> u64 {
+        let parts = [
+            &self.flat.weights,
+            &self.optimizer.first,
+            &self.optimizer.second,
+        ];
+        parts.map(bytes_of).into_iter().sum()
+    }
+
+    /// Bytes of the weights that users load, but for some of headers.
+    pub fn weights_bytes(&self) -> u64 {
+        bytes_of(&self.flat.weights)
+    }
+
     /// Goes on from a state that was saved after `updates` updates of a run with the same spec.
     ///
     /// *Errors* name the tensor that is missing or has another length.
@@ -74,6 +89,10 @@ impl Trainer {
         self.optimizer.updates = updates;
         self.forget()
     }
+}
+
+fn bytes_of(tensor: &tch::Tensor) -> u64 {
+    (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64
 }
 
 /// The file of a state among those that were committed.

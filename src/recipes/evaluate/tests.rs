@@ -7,6 +7,7 @@ use super::*;
 use crate::domain::evaluation::{EvaluateSpec, Select, Target};
 use crate::domain::finetune::ChatSpec;
 use crate::domain::ids::{EvaluationId, JobId};
+use crate::execution::Interrupted;
 use crate::execution::lanes::{Lanes, Share};
 use crate::recipes::generators::GeneratorSettings;
 use crate::toyworld::questions;

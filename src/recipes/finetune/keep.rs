@@ -2,19 +2,20 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::card::Card;
 use crate::domain::adapter::{CARD, MANIFEST};
 use crate::domain::assets::WeightsKind;
 use crate::domain::finetune::Method;
+use crate::domain::forecast::disk::DiskForecast;
 use crate::engine::adapter::Base;
 use crate::engine::files::Files;
 use crate::engine::model::config::text_only;
 use crate::engine::train::Trainer;
 use crate::engine::train::checkpoint::{STATE, find_state};
-use crate::execution::{Commit, Context, FinetuneWork, LocalFile, ResumeState, Stop};
-use crate::recipes::{broken_file, register::write};
+use crate::execution::{Commit, Context, FinetuneWork, LocalFile, Report, ResumeState, Stop};
+use crate::recipes::{broken_file, disk_full, register::write};
 
 /// Steps after which a state is kept at the latest.
 const STATE_STEPS: u64 = 50;
@@ -63,6 +64,31 @@ impl<'a> Keeper<'a> {
         Ok(())
     }
 
+    /// Tells what the run will write, before its first step.
+    ///
+    /// *Errors*: held when the disk has no room for it.
+    pub(super) fn forecast(&self, trainer: &Trainer) -> Result<(), Stop> {
+        let spec = &self.work.spec.checkpoints;
+        let (weights, state) = (trainer.weights_bytes(), trainer.state_bytes());
+        let forecast = DiskForecast::new(spec, self.total, weights, state);
+        let room = self.context.blobs().room();
+        let free = room.as_ref().map(|room| room.free_bytes);
+        self.context.report(Report::Event {
+            r#type: "disk_forecast",
+            data: json!({"forecast": forecast, "free_bytes": free}),
+        })?;
+        match room.filter(|room| room.free_bytes < forecast.total_bytes) {
+            None => Ok(()),
+            Some(room) => Err(disk_full(format_args!(
+                "the run's files take up to {} bytes in {} and {} are free; no step was made",
+                forecast.total_bytes,
+                room.folder.display(),
+                room.free_bytes
+            ))
+            .into()),
+        }
+    }
+
     /// Keeps what the step just made asks for: a checkpoint, a state or nothing.
     pub(super) fn keep(&mut self, trainer: &Trainer) -> Result<(), Stop> {
         let step = trainer.updates();
@@ -92,9 +118,27 @@ impl<'a> Keeper<'a> {
         let commit = self.saved(trainer, for_users, &scratch);
         // what could not be kept is garbage; the store removes what is left at its next start
         let _ = std::fs::remove_dir_all(&scratch);
-        self.context.commit(commit?)?;
+        let commit = commit.map_err(|stop| self.with_figures(stop, trainer, for_users))?;
+        self.context.commit(commit)?;
         self.newest = (trainer.updates(), self.context.seconds());
         Ok(())
+    }
+
+    /// A full disk with what was to be written and what there is room for.
+    fn with_figures(&self, stop: Stop, trainer: &Trainer, for_users: bool) -> Stop {
+        let (Stop::Held(hold), Some(room)) = (&stop, self.context.blobs().room()) else {
+            return stop;
+        };
+        let needed = trainer.state_bytes() + u64::from(for_users) * trainer.weights_bytes();
+        disk_full(format_args!(
+            "step {} was not kept ({}): about {needed} bytes are needed in {} and {} are free; the state of step {} stands",
+            trainer.updates(),
+            hold.reason,
+            room.folder.display(),
+            room.free_bytes,
+            self.newest.0
+        ))
+        .into()
     }
 
     fn saved(&self, trainer: &Trainer, for_users: bool, scratch: &Path) -> Result<Commit, Stop> {

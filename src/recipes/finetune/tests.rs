@@ -2,6 +2,7 @@
 
 mod kl;
 mod provenance;
+mod resuming;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -121,8 +122,8 @@ impl World {
                     every: 3,
                 }),
                 checkpoints: CheckpointSpec {
-                    every: None,
                     at: vec![2],
+                    ..CheckpointSpec::default()
                 },
                 dtype: None,
                 seed: 5,
@@ -156,7 +157,7 @@ fn lora() -> Value {
 
 /// Remembers what it is told; interrupts before the micro-batch with a given number.
 struct Fake<'a> {
-    store: &'a Store,
+    store: &'a dyn Blobs,
     settings: Settings,
     reports: RefCell<Vec<Report>>,
     commits: RefCell<Vec<Commit>>,
@@ -167,8 +168,12 @@ struct Fake<'a> {
 
 impl<'a> Fake<'a> {
     fn new(world: &'a World, stop: Option<(usize, Interrupted)>) -> Self {
+        Self::on(&world.store, stop)
+    }
+
+    fn on(store: &'a dyn Blobs, stop: Option<(usize, Interrupted)>) -> Self {
         Self {
-            store: &world.store,
+            store,
             settings: Settings {
                 device: "cpu".into(),
                 threads_per_attempt: 1,

@@ -45,6 +45,7 @@ struct JobRow {
     progress_since: Option<OffsetDateTime>,
     progress_from: Option<i64>,
     error: Option<Value>,
+    pause: Option<Value>,
     attempt: i32,
     result: Value,
     created_at: OffsetDateTime,
@@ -64,7 +65,7 @@ macro_rules! shown {
             JobRow,
             "-- jobs::" + $name + r#"
 select id, kind, name, owner, state, priority, tags, spec, numerics_hash, spec_hash, phase, progress_done,
-  progress_total, progress_unit, progress_since, progress_from, error, attempt, result, created_at, queued_at,
+  progress_total, progress_unit, progress_since, progress_from, error, pause, attempt, result, created_at, queued_at,
   started_at, finished_at, updated_at, coalesce(state = 'queued' and queued_at > queue_now(), false) as "postponed!",
   array(select parent from job_parents where job = jobs.id order by parent) as "parents!",
   case when state = 'blocked' then array(
@@ -157,7 +158,12 @@ fn job_of(row: JobRow, ahead: Option<i64>) -> Result<Job> {
         state,
         JobState::Running | JobState::Pausing | JobState::Cancelling
     );
-    let waiting = waiting(&row, state, ahead);
+    let waiting = match state {
+        JobState::Pausing | JobState::Paused => {
+            row.pause.clone().map(column::<Waiting>).transpose()?
+        }
+        _ => waiting(&row, state, ahead),
+    };
     let progress = progress(&row, runs);
     Ok(Job {
         kind: word(row.kind)?,

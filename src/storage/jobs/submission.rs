@@ -184,6 +184,15 @@ fn salt(job: &NewJob) -> &str {
     }
 }
 
+/// The job that does the same work as `job` would, where there is one now.
+pub async fn same_work(storage: &Storage, job: &NewJob) -> Result<Option<JobId>> {
+    let found = within(CALL_LIMIT, async {
+        let mut connection = storage.pool.acquire().await?;
+        existing(&mut connection, job).await
+    });
+    found.await?.map(super::id).transpose()
+}
+
 async fn existing(connection: &mut PgConnection, job: &NewJob) -> Result<Option<String>> {
     let query = sqlx::query_scalar!(
         "-- jobs::existing

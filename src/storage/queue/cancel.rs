@@ -41,15 +41,7 @@ select state as "state!" from asked"#,
 }
 
 async fn refusal(storage: &Storage, job: &JobId) -> Result<Error> {
-    let query = sqlx::query_scalar!(
-        "-- queue::state
-select state from jobs where id = $1",
-        job.as_str(),
-    );
-    let Some(state) = bounded(query.fetch_optional(&storage.pool)).await? else {
-        return Ok(Error::not_found("job", job));
-    };
-    let state: JobState = word(state)?;
+    let state = state_of(storage, job).await?;
     Ok(Error::StateChanged {
         job: job.clone(),
         state: state.name(),
@@ -58,4 +50,19 @@ select state from jobs where id = $1",
             _ => "it has ended, so there is nothing to cancel",
         },
     })
+}
+
+/// The state of a job to which a wish could not be granted.
+///
+/// *Errors*: not found.
+pub(super) async fn state_of(storage: &Storage, job: &JobId) -> Result<JobState> {
+    let query = sqlx::query_scalar!(
+        "-- queue::state
+select state from jobs where id = $1",
+        job.as_str(),
+    );
+    match bounded(query.fetch_optional(&storage.pool)).await? {
+        Some(state) => word(state),
+        None => Err(Error::not_found("job", job)),
+    }
 }

@@ -1,4 +1,4 @@
-//! How an attempt gives its job back: done, failed, cancelled, drained, or to be tried again.
+//! How an attempt gives its job back: done, failed, cancelled, drained, paused, or to be tried again.
 
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -21,16 +21,20 @@ struct Ending<'a> {
     error: Option<&'a JobError>,
     /// Seconds until the job may be claimed again; none keeps its place.
     delay: Option<f64>,
+    /// Reason and detail of a pause that nobody asked for.
+    hold: Option<(&'a str, &'a str)>,
 }
+
+/// What an attempt may end from, unless its job is being cancelled.
+const AT_WORK: &[&str] = &["running", "pausing"];
 
 async fn end(storage: &Storage, lease: &Lease, ending: Ending<'_>) -> Result<()> {
     let ended = within(CALL_LIMIT, async {
         let mut transaction = storage.pool.begin().await?;
-        let touched = write_end(&mut transaction, lease, &ending).await?;
-        if touched != 1 {
+        let Some(state) = write_end(&mut transaction, lease, &ending).await? else {
             return Ok(false);
-        }
-        if ending.state != "queued" {
+        };
+        if !matches!(state.as_str(), "queued" | "paused") {
             family::after_end(&mut transaction, lease.job.as_str()).await?;
         }
         transaction.commit().await?;
@@ -44,30 +48,39 @@ async fn end(storage: &Storage, lease: &Lease, ending: Ending<'_>) -> Result<()>
     Ok(())
 }
 
+/// The state that the job has now; none when no row was touched. What goes back to the queue while its owner wants a pause is
+/// paused instead.
 async fn write_end(
     connection: &mut PgConnection,
     lease: &Lease,
     ending: &Ending<'_>,
-) -> Result<i64> {
+) -> Result<Option<String>> {
     let error = ending.error.map(serde_json::to_value).transpose();
     let error: Option<Value> = error.map_err(|error| Error::invariant(error.to_string()))?;
     let query = sqlx::query_scalar!(
         r#"-- queue::end
 with ended as (
-  update jobs set state = $3, phase = null, lease_worker = null, lease_expires_at = null, updated_at = queue_now(),
+  update jobs set state = case when $3 = 'queued' and state = 'pausing' then 'paused' else $3 end, phase = null,
+    lease_worker = null, lease_expires_at = null, updated_at = queue_now(),
     error = case when $3 in ('failed', 'cancelled') then $5::jsonb end,
-    finished_at = case when $3 <> 'queued' then queue_now() end,
+    finished_at = case when $3 not in ('queued', 'paused') then queue_now() end,
     queued_at = coalesce(queue_now() + make_interval(secs => $6), queued_at),
+    pause = case when $9::text is not null
+        then jsonb_build_object('reason', $9::text, 'detail', $10::text, 'since', queue_now(), 'eta', null)
+      when state = 'pausing' and $3 in ('queued', 'paused') then pause end,
     crashes_without_progress = greatest(crashes_without_progress - 1, 0)
   where id = $1 and lease_number = $2 and state = any($4)
-  returning id, attempt),
+  returning id, attempt, state, pause),
 closed as (
   update attempts set ended_at = queue_now(), outcome = $7, error = $5::jsonb
   from ended where attempts.job = ended.id and attempts.attempt = ended.attempt),
 told as (
   insert into events (job, type, data)
-  select id, $8, jsonb_strip_nulls(jsonb_build_object('attempt', attempt, 'error', $5::jsonb)) from ended)
-select count(*) as "count!" from ended"#,
+  select id, $8, jsonb_strip_nulls(jsonb_build_object('attempt', attempt, 'error', $5::jsonb)) from ended where $8 <> 'paused'
+  union all
+  select id, 'paused', jsonb_build_object('attempt', attempt, 'reason', pause ->> 'reason', 'detail', pause ->> 'detail')
+  from ended where state = 'paused')
+select state as "state!" from ended"#,
         lease.job.as_str(),
         lease.number,
         ending.state,
@@ -76,8 +89,10 @@ select count(*) as "count!" from ended"#,
         ending.delay,
         ending.outcome,
         ending.event,
+        ending.hold.map(|(reason, _)| reason),
+        ending.hold.map(|(_, detail)| detail),
     );
-    Ok(query.fetch_one(connection).await?)
+    Ok(query.fetch_optional(connection).await?)
 }
 
 /// Why an end touched no row: the job is being cancelled, or the lease is gone.
@@ -105,11 +120,12 @@ select count(*) as "count!" from jobs where id = $1 and lease_number = $2 and st
 pub async fn finish_succeeded(storage: &Storage, lease: &Lease) -> Result<()> {
     let ending = Ending {
         state: "succeeded",
-        from: &["running"],
+        from: AT_WORK,
         outcome: "succeeded",
         event: "succeeded",
         error: None,
         delay: None,
+        hold: None,
     };
     end(storage, lease, ending).await
 }
@@ -120,11 +136,12 @@ pub async fn finish_succeeded(storage: &Storage, lease: &Lease) -> Result<()> {
 pub async fn finish_failed(storage: &Storage, lease: &Lease, error: &JobError) -> Result<()> {
     let ending = Ending {
         state: "failed",
-        from: &["running"],
+        from: AT_WORK,
         outcome: "failed",
         event: "failed",
         error: Some(error),
         delay: None,
+        hold: None,
     };
     end(storage, lease, ending).await
 }
@@ -140,11 +157,12 @@ pub async fn requeue_failed(
 ) -> Result<()> {
     let ending = Ending {
         state: "queued",
-        from: &["running"],
+        from: AT_WORK,
         outcome: "failed",
         event: "retrying",
         error: Some(error),
         delay: Some(delay),
+        hold: None,
     };
     end(storage, lease, ending).await
 }
@@ -160,6 +178,7 @@ pub async fn finish_cancelled(storage: &Storage, lease: &Lease) -> Result<()> {
         event: "cancelled",
         error: None,
         delay: None,
+        hold: None,
     };
     end(storage, lease, ending).await
 }
@@ -170,11 +189,49 @@ pub async fn finish_cancelled(storage: &Storage, lease: &Lease) -> Result<()> {
 pub async fn finish_drained(storage: &Storage, lease: &Lease) -> Result<()> {
     let ending = Ending {
         state: "queued",
-        from: &["running"],
+        from: AT_WORK,
         outcome: "drained",
         event: "drained",
         error: None,
         delay: None,
+        hold: None,
+    };
+    end(storage, lease, ending).await
+}
+
+/// Pauses a job whose owner asked for it and whose state is kept; the attempt does not count.
+///
+/// *Errors*: state changed when it is being cancelled; lease lost, also when nobody asked for a pause.
+pub async fn finish_paused(storage: &Storage, lease: &Lease) -> Result<()> {
+    let ending = Ending {
+        state: "paused",
+        from: &["pausing"],
+        outcome: "paused",
+        event: "paused",
+        error: None,
+        delay: None,
+        hold: None,
+    };
+    end(storage, lease, ending).await
+}
+
+/// Pauses a job that cannot go on until somebody does what `detail` says; the attempt does not count.
+///
+/// *Errors*: state changed when it is being cancelled; lease lost.
+pub async fn finish_held(
+    storage: &Storage,
+    lease: &Lease,
+    reason: &str,
+    detail: &str,
+) -> Result<()> {
+    let ending = Ending {
+        state: "paused",
+        from: AT_WORK,
+        outcome: "paused",
+        event: "paused",
+        error: None,
+        delay: None,
+        hold: Some((reason, detail)),
     };
     end(storage, lease, ending).await
 }

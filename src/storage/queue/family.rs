@@ -30,11 +30,12 @@ async fn store_result(connection: &mut PgConnection, job: &str) -> Result<()> {
         "-- queue::store_result
 update jobs set result = result || jsonb_build_object(
   'checkpoints', coalesce(
-    (select jsonb_agg(jsonb_build_object('id', c.id, 'step', c.step) order by c.step) from checkpoints c where c.job = $1),
+    (select jsonb_agg(jsonb_build_object('id', c.id, 'step', c.step) order by c.step) from checkpoints c where c.job = $1 and c.retired_at is null),
     '[]'),
   'final', (select c.id from checkpoints c where c.job = $1 order by c.step desc limit 1),
   'base_model', (select b.id from base_models b where b.job = $1 and b.state = 'ready'),
-  'evaluation', (select e.id from evaluations e where e.job = $1))
+  'evaluation', (select e.id from evaluations e where e.job = $1),
+  'numerics_changed', numerics_changed)
 where id = $1",
         job,
     );

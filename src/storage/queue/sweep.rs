@@ -12,7 +12,7 @@ use crate::storage::{CALL_LIMIT, Storage, within};
 pub struct Swept {
     /// The lease that is void now.
     pub lease: Lease,
-    /// The job's state now: queued, failed or cancelled.
+    /// The job's state now: queued, paused, failed or cancelled.
     pub state: JobState,
 }
 
@@ -29,7 +29,7 @@ pub async fn sweep(storage: &Storage, lease_seconds: f64) -> Result<Vec<Swept>> 
         let mut transaction = storage.pool.begin().await?;
         let rows = take_back(&mut transaction, lease_seconds).await?;
         for row in &rows {
-            if row.state != "queued" {
+            if !matches!(row.state.as_str(), "queued" | "paused") {
                 family::after_end(&mut transaction, &row.id).await?;
             }
         }
@@ -56,7 +56,7 @@ lost as materialized (
 swept as (
   update jobs set lease_worker = null, lease_expires_at = null, phase = null, updated_at = queue_now(),
     state = case when state = 'cancelling' then 'cancelled' when crashes_without_progress >= $2 then 'failed'
-      else 'queued' end,
+      when state = 'pausing' then 'paused' else 'queued' end,
     finished_at = case when state = 'cancelling' or crashes_without_progress >= $2 then queue_now() end,
     error = case when state <> 'cancelling' and crashes_without_progress >= $2 then jsonb_build_object(
       'class', 'worker_lost', 'code', 'worker_lost', 'retryable', true, 'attempt', attempt, 'message',

@@ -16,6 +16,7 @@ struct Row {
     step: i64,
     kind: String,
     files: Json<Vec<FileEntry>>,
+    retired: bool,
     created_at: OffsetDateTime,
 }
 
@@ -26,6 +27,7 @@ fn checkpoint_of(row: Row) -> Result<Checkpoint> {
         step: count(row.step),
         kind: word(row.kind)?,
         files: row.files.0,
+        retired: row.retired,
         created_at: row.created_at,
     })
 }
@@ -37,7 +39,7 @@ pub async fn checkpoint(storage: &Storage, id: &CheckpointId) -> Result<Checkpoi
     let query = sqlx::query_as!(
         Row,
         r#"-- registry::checkpoint
-select id, job, step, kind, files as "files: Json<Vec<FileEntry>>", created_at from checkpoints where id = $1"#,
+select id, job, step, kind, files as "files: Json<Vec<FileEntry>>", retired_at is not null as "retired!", created_at from checkpoints where id = $1"#,
         id.as_str()
     );
     let row = bounded(query.fetch_optional(&storage.pool)).await?;
@@ -52,7 +54,7 @@ pub async fn checkpoints(storage: &Storage, job: &JobId) -> Result<Vec<Checkpoin
     let query = sqlx::query_as!(
         Row,
         r#"-- registry::checkpoints
-select id, job, step, kind, files as "files: Json<Vec<FileEntry>>", created_at
+select id, job, step, kind, files as "files: Json<Vec<FileEntry>>", retired_at is not null as "retired!", created_at
 from checkpoints where job = $1 order by step"#,
         job.as_str()
     );

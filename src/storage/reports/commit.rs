@@ -2,13 +2,17 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use crate::domain::assets::{FileEntry, ModelFacts, WeightsKind};
+use crate::domain::checkpoints::CheckpointSpec;
 use crate::domain::evaluation::{Completion, FinishReason};
 use crate::domain::ids::CheckpointId;
 use crate::storage::queue::{Lease, id_of};
-use crate::storage::{Error, Result, Storage, bounded};
+use crate::storage::{CALL_LIMIT, Error, Result, Storage, bounded, within};
+
+use super::retention;
 
 /// Files of a checkpoint, as they are handed in.
 #[derive(Debug, Clone)]
@@ -25,7 +29,8 @@ pub struct NewCheckpoint<'a> {
     pub state: &'a [FileEntry],
 }
 
-/// Records a checkpoint and keeps the newest two resumable states; the id under which users see it.
+/// Records a checkpoint, keeps as many resumable states as the job's spec asks for and retires the checkpoints that none of its
+/// rules keeps any more; the id under which users see it.
 ///
 /// *Errors*: lease lost.
 pub async fn checkpoint(
@@ -33,6 +38,27 @@ pub async fn checkpoint(
     lease: &Lease,
     new: &NewCheckpoint<'_>,
 ) -> Result<Option<CheckpointId>> {
+    within(CALL_LIMIT, async {
+        let mut transaction = storage.pool.begin().await?;
+        let (id, spec) = insert(&mut transaction, lease, new).await?;
+        let job = lease.job.as_str();
+        if !new.state.is_empty() {
+            retention::drop_states(&mut transaction, job, spec.states).await?;
+        }
+        if id.is_some() && spec.keep.is_some() {
+            retention::retire(&mut transaction, job, new.step as i64, &spec).await?;
+        }
+        transaction.commit().await?;
+        Ok(id)
+    })
+    .await
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    lease: &Lease,
+    new: &NewCheckpoint<'_>,
+) -> Result<(Option<CheckpointId>, CheckpointSpec)> {
     let kind = match new.kind {
         WeightsKind::Lora => "lora",
         WeightsKind::Full => "full",
@@ -42,24 +68,20 @@ pub async fn checkpoint(
 with held as (
   update jobs set crashes_without_progress = 0, updated_at = queue_now()
   where id = $1 and lease_number = $2 and state in ('running', 'pausing', 'cancelling')
-  returning id),
+  returning id, spec -> 'checkpoints' as rules),
 kept as (
   insert into checkpoints (id, job, step, kind, files) select $3, id, $4, $5, $6::jsonb from held
   where jsonb_array_length($6::jsonb) > 0
-  on conflict (job, step) do update set kind = excluded.kind, files = excluded.files
+  on conflict (job, step) do update set kind = excluded.kind, files = excluded.files, retired_at = null
   returning id, job),
 resumable as (
   insert into resume_states (job, step, files) select id, $4, $7::jsonb from held
   where jsonb_array_length($7::jsonb) > 0
   on conflict (job, step) do update set files = excluded.files),
-older as (
-  delete from resume_states using held
-  where resume_states.job = held.id and step <> $4 and jsonb_array_length($7::jsonb) > 0 and step < (
-    select max(step) from resume_states newest where newest.job = $1 and newest.step <> $4)),
 told as (
   insert into events (job, type, data, step)
   select job, 'checkpoint', jsonb_build_object('id', id, 'step', $4), $4 from kept)
-select (select count(*) from held) as "held!", (select id from kept) as id"#,
+select rules, (select id from kept) as id from held"#,
         lease.job.as_str(),
         lease.number,
         new.id.as_str(),
@@ -68,11 +90,13 @@ select (select count(*) from held) as "held!", (select id from kept) as id"#,
         Json(new.files) as _,
         Json(new.state) as _,
     );
-    let row = bounded(query.fetch_one(&storage.pool)).await?;
-    match row.held {
-        1 => row.id.map(id_of).transpose(),
-        _ => Err(lease.lost()),
-    }
+    let row = query.fetch_optional(connection).await?;
+    let row = row.ok_or_else(|| lease.lost())?;
+    // Kinds that keep no checkpoints have no rules.
+    let rules = row
+        .rules
+        .and_then(|rules| serde_json::from_value(rules).ok());
+    Ok((row.id.map(id_of).transpose()?, rules.unwrap_or_default()))
 }
 
 /// Records answers; those already there stay as they are.

@@ -57,10 +57,15 @@ metric as (delete from metrics using held where job = held.id and step > $3),
 timing as (delete from timings using held where job = held.id and step > $3),
 norm as (delete from norms using held where job = held.id and step > $3),
 change as (delete from changes using held where job = held.id and step > $3),
-vector as (delete from vectors using held where job = held.id and last_step > $3),
+vector as (delete from vectors using held where job = held.id and last_step > $3 returning file),
 loss as (delete from hold_out using held where job = held.id and step > $3),
 event as (delete from events using held where job = held.id and step > $3),
-state as (delete from resume_states using held where job = held.id and step > $3)
+state as (delete from resume_states using held where job = held.id and step > $3 returning files),
+dropped as (
+  insert into dropped_files (sha256)
+  select file ->> 'sha256' from state, jsonb_array_elements(state.files) file
+  union select file ->> 'sha256' from vector
+  on conflict (sha256) do update set dropped_at = queue_now())
 select count(*) as "count!" from held"#,
         lease.job.as_str(),
         lease.number,

@@ -123,7 +123,7 @@ async fn commit(hub: Hub, model: &str, revision: &str) -> Result<String, Failure
 fn failure(stop: Stop) -> Failure {
     match stop {
         Stop::Failed(failure) => failure,
-        Stop::Interrupted(reason) => panic!("{reason:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

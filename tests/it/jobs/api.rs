@@ -10,6 +10,7 @@ use tower::ServiceExt;
 use vivarium::api::{ApiState, Settings, router};
 use vivarium::artifacts::Store;
 use vivarium::domain::time::SystemClock;
+use vivarium::recipes::inspect::Inspector;
 
 use crate::support::{TestDatabase, database};
 
@@ -52,6 +53,7 @@ impl Api {
         let store = Arc::new(Store::open(files.path()).unwrap());
         let clock = Arc::new(SystemClock::start());
         let state = ApiState::new(storage, store, settings, clock);
+        let state = state.with_inspector(Arc::new(Inspector::default()));
         let api = Self {
             router: router(state.clone()),
             state,

@@ -2,6 +2,7 @@
 
 pub mod api;
 mod following;
+mod going;
 mod latency;
 
 use axum::body::Body;

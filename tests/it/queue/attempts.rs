@@ -10,10 +10,10 @@ use vivarium::domain::ids::JobId;
 use vivarium::domain::job::ErrorClass;
 use vivarium::domain::time::SystemClock;
 use vivarium::execution::{
-    Commit, Committed, Context, Failure, Interrupted, LocalFile, Report, Stop,
+    Commit, Committed, Context, Failure, Hold, Interrupted, LocalFile, Report, Stop,
 };
 use vivarium::storage::queue;
-use vivarium::worker::WorkerConfig;
+use vivarium::worker::{WorkerConfig, WorkerHandle};
 
 use super::fakes::{JumpingClock, config, start, start_with};
 use super::records::{file, step_point};
@@ -23,7 +23,7 @@ const LONG: Duration = Duration::from_secs(20);
 
 impl Bench {
     /// Waits until the job has this state.
-    async fn reaches(&mut self, job: &JobId, state: &str) {
+    pub async fn reaches(&mut self, job: &JobId, state: &str) {
         let start = Instant::now();
         while self.state(job).await != state {
             let (now, error) = (self.state(job).await, self.error(job).await);
@@ -321,4 +321,113 @@ async fn a_turn_costs_less_than_a_microsecond_when_nothing_is_the_matter() {
     println!("one turn: {least:?}");
     assert!(least < Duration::from_micros(1), "{least:?}");
     assert!(worker.drain(LONG).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_reaches_the_recipe_at_its_next_turn_and_its_state_is_kept() {
+    let mut bench = bench().await;
+    let job = bench.queued().await;
+    let worker = start(&bench.storage, move |_, context| {
+        let stopped = run_until_stopped(context);
+        assert_eq!(stopped, Err(Stop::Interrupted(Interrupted::Paused)));
+        context.commit(checkpoint(3, vec![], vec![own("state.safetensors")]))?;
+        stopped
+    });
+    bench.reaches(&job, "running").await;
+    queue::request_pause(&bench.storage, &job).await.unwrap();
+    bench.reaches(&job, "paused").await;
+    let state = "select step from resume_states where job = $1";
+    assert_eq!(bench.one::<i64>(state, &job).await, 3);
+    queue::request_resume(&bench.storage, &job, false)
+        .await
+        .unwrap();
+    bench.reaches(&job, "running").await;
+    queue::request_cancel(&bench.storage, &job).await.unwrap();
+    bench.reaches(&job, "cancelled").await;
+    assert_eq!(bench.outcomes(&job).await, ["paused", "cancelled"]);
+    assert!(worker.drain(LONG).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recipe_that_has_to_wait_for_somebody_pauses_its_job_with_the_reason() {
+    let mut bench = bench().await;
+    let job = bench.queued().await;
+    let worker = start(&bench.storage, |_, _| {
+        let (reason, detail) = ("disk_full", "make room".into());
+        Err(Hold { reason, detail }.into())
+    });
+    bench.reaches(&job, "paused").await;
+    let told = "select data ->> 'reason' from events where job = $1 and type = 'paused'";
+    assert_eq!(bench.one::<String>(told, &job).await, "disk_full");
+    assert!(worker.drain(LONG).await);
+}
+
+/// A worker with so many threads, whose recipe tells under how many it computes.
+fn threaded(bench: &Bench, threads: u32) -> (WorkerHandle, mpsc::Receiver<u32>) {
+    let mut config = config();
+    config.settings.threads_per_attempt = threads;
+    let clock = Arc::new(SystemClock::start());
+    let (told, under) = mpsc::channel();
+    let worker = start_with(config, &bench.storage, clock, move |_, context| {
+        told.send(context.settings().threads_per_attempt).unwrap();
+        run_until_stopped(context)
+    });
+    (worker, under)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_go_on_under_another_fingerprint_only_when_the_owner_asks() {
+    let mut bench = bench().await;
+    let job = bench.queued().await;
+    let fresh = bench.queued().await;
+    bench
+        .run("update jobs set fingerprint = '{\"threads\": 1}'")
+        .await;
+    sqlx::query("insert into resume_states (job, step, files) values ($1, 5, '[]')")
+        .bind(job.as_str())
+        .execute(&mut bench.sql)
+        .await
+        .unwrap();
+    let (worker, under) = threaded(&bench, 3);
+    bench.reaches(&job, "paused").await;
+    let waiting = "select pause ->> 'detail' from jobs where id = $1";
+    let detail = bench.one::<String>(waiting, &job).await;
+    assert!(detail.contains("threads was 1 and is 3 here"), "{detail}");
+    assert!(detail.contains("accept_numerics"), "{detail}");
+    // a job without progress takes the new fingerprint and says nothing
+    bench.reaches(&fresh, "running").await;
+    assert_eq!(hear(under).await, 3);
+    queue::request_resume(&bench.storage, &job, true)
+        .await
+        .unwrap();
+    bench.reaches(&job, "running").await;
+    let changed = "select numerics_changed from jobs where id = $1";
+    while !bench.one::<bool>(changed, &job).await {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(!bench.one::<bool>(changed, &fresh).await);
+    assert!(worker.drain(LONG).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fine_tune_that_goes_on_computes_under_its_own_number_of_threads() {
+    let mut bench = bench().await;
+    let new = NewJob {
+        kind: "finetune",
+        spec: bench.finetune_spec().await,
+        ..NewJob::default()
+    };
+    let job = bench.insert(new).await;
+    bench
+        .run("update jobs set fingerprint = '{\"threads\": 2}'")
+        .await;
+    sqlx::query("insert into resume_states (job, step, files) values ($1, 5, '[]')")
+        .bind(job.as_str())
+        .execute(&mut bench.sql)
+        .await
+        .unwrap();
+    let (worker, under) = threaded(&bench, 3);
+    assert_eq!(hear(under).await, 2);
+    assert!(worker.drain(LONG).await);
+    assert_eq!(bench.state(&job).await, "queued");
 }

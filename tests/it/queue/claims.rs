@@ -107,10 +107,9 @@ async fn writes(storage: &Storage, lease: &Lease) -> Vec<(&'static str, Result<(
     ));
     results.push((
         "fingerprint",
-        queue::set_fingerprint(storage, lease, &json!(1))
-            .await
-            .map(drop),
+        queue::set_fingerprint(storage, lease, &json!(1), true).await,
     ));
+    results.push(("recorded", queue::recorded(storage, lease).await.map(drop)));
     results.push(("renew", queue::renew(storage, lease, 30.0).await.map(drop)));
     results.push(("succeeded", queue::finish_succeeded(storage, lease).await));
     results.push(("failed", queue::finish_failed(storage, lease, &error).await));
@@ -120,6 +119,8 @@ async fn writes(storage: &Storage, lease: &Lease) -> Vec<(&'static str, Result<(
     ));
     results.push(("cancelled", queue::finish_cancelled(storage, lease).await));
     results.push(("drained", queue::finish_drained(storage, lease).await));
+    results.push(("paused", queue::finish_paused(storage, lease).await));
+    results.push(("held", queue::finish_held(storage, lease, "r", "d").await));
     results
 }
 

@@ -27,6 +27,14 @@ impl Execute for Fake {
     fn fingerprint(&self, settings: &Settings) -> Value {
         json!({"threads": settings.threads_per_attempt})
     }
+
+    fn settings_of(&self, fingerprint: &Value, settings: &Settings) -> Settings {
+        let threads = fingerprint["threads"].as_u64().unwrap();
+        Settings {
+            threads_per_attempt: threads as u32,
+            ..settings.clone()
+        }
+    }
 }
 
 /// A store in which every file is, but those whose hash ends with `bad`.

@@ -4,9 +4,12 @@ mod attempts;
 mod claims;
 mod ends;
 mod fakes;
+mod going;
 mod inputs;
 mod latency;
+mod outage;
 mod records;
+mod retention;
 mod sweeps;
 
 use serde_json::{Value, json};

@@ -309,14 +309,28 @@ async fn the_checkpoints_of_a_job_are_its_result() {
 }
 
 #[tokio::test]
-async fn another_fingerprint_than_the_first_claims_is_noted() {
+async fn numbers_under_another_fingerprint_are_noted_for_good_and_the_owners_leave_holds_once() {
     let mut bench = bench().await;
     bench.queued().await;
     let lease = bench.claim().await.lease;
-    for (fingerprint, changed) in [("a", false), ("a", false), ("b", true)] {
-        let found = queue::set_fingerprint(&bench.storage, &lease, &json!(fingerprint)).await;
-        assert_eq!(found.unwrap(), changed, "{fingerprint}");
+    let storage = &bench.storage;
+    bench_accepts(&mut bench.sql).await;
+    assert!(queue::recorded(storage, &lease).await.unwrap().accepted);
+    for (fingerprint, changed) in [("a", false), ("b", true), ("b", false)] {
+        let fingerprint = json!(fingerprint);
+        queue::set_fingerprint(storage, &lease, &fingerprint, changed)
+            .await
+            .unwrap();
+        let found = queue::recorded(storage, &lease).await.unwrap();
+        assert_eq!(found.fingerprint, Some(fingerprint));
+        assert!(!found.accepted && !found.progressed);
     }
-    let kept = "select numerics_changed and fingerprint = '\"a\"' from jobs where id = $1";
-    assert!(bench.one::<bool>(kept, &lease.job).await);
+    queue::finish_succeeded(storage, &lease).await.unwrap();
+    let told = "select (result ->> 'numerics_changed')::bool from jobs where id = $1";
+    assert!(bench.one::<bool>(told, &lease.job).await);
+}
+
+async fn bench_accepts(sql: &mut sqlx::PgConnection) {
+    let accept = sqlx::query("update jobs set numerics_accepted = true");
+    accept.execute(sql).await.unwrap();
 }

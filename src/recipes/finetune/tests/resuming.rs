@@ -1,0 +1,165 @@
+//! Stops at every step, full disks, damaged states: what a run goes on from, and that it ends with the same bytes.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::domain::assets::FileEntry;
+use crate::execution::{Hold, Room};
+
+/// Three epochs of twenty steps of two micro-batches.
+const STEPS: u64 = 60;
+
+fn three_epochs(world: &World) -> FinetuneWork {
+    let mut work = world.work(lora(), STEPS);
+    work.spec.datasets = vec![used("chats", 1.0)];
+    work.datasets = vec![world.chats(80)];
+    work.spec.hold_out = None;
+    work.spec.length = Length {
+        epochs: Some(3),
+        steps: None,
+    };
+    work.spec.checkpoints.at = vec![10];
+    work
+}
+
+#[test]
+fn a_run_that_stops_at_any_of_sixty_steps_goes_on_with_the_same_rows_numbers_and_bytes() {
+    let world = World::new();
+    let work = three_epochs(&world);
+    let residents = Residents::default();
+    let whole = Fake::new(&world, None);
+    run(&work, &whole, &residents).unwrap();
+    let turns = whole.turns.get();
+    let before = turns - 2 * STEPS as usize;
+    for step in 0..STEPS as usize {
+        let reason = [Interrupted::Paused, Interrupted::Draining][step % 2];
+        // in the middle of the step every second time
+        let turn = before + 2 * step + usize::from(step % 4 > 1);
+        let stopped = Fake::new(&world, Some((turn, reason)));
+        let end = run(&work, &stopped, &residents).unwrap_err();
+        assert_eq!(end, Stop::Interrupted(reason));
+        let resumed = Fake::behind(&world, &stopped);
+        let from = resumed.state.as_ref().map_or(0, |state| state.step);
+        assert_eq!(
+            from, step as u64,
+            "the state is that of the last whole step"
+        );
+        run(&work, &resumed, &residents).unwrap();
+        let mut files = stopped.files();
+        files.extend(resumed.files());
+        assert_eq!(files, whole.files(), "stopped at step {step}");
+        assert_eq!(resumed.numbers(), whole.numbers(), "stopped at step {step}");
+    }
+}
+
+/// A store whose disk is full once so many files were kept, until a test makes room.
+struct Cramped<'a> {
+    store: &'a Store,
+    left: AtomicUsize,
+}
+
+impl Blobs for Cramped<'_> {
+    fn keep(&self, name: &str, path: &Path) -> io::Result<LocalFile> {
+        let take = |left: usize| left.checked_sub(1);
+        match self
+            .left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
+        {
+            Ok(_) => self.store.keep(name, path),
+            Err(_) => Err(io::ErrorKind::StorageFull.into()),
+        }
+    }
+
+    fn verified(&self, entry: &FileEntry) -> io::Result<LocalFile> {
+        self.store.verified(entry)
+    }
+
+    fn scratch(&self) -> io::Result<PathBuf> {
+        self.store.scratch()
+    }
+
+    fn room(&self) -> Option<Room> {
+        let free_bytes = match self.left.load(Ordering::SeqCst) {
+            0 => 77,
+            _ => 1 << 40,
+        };
+        let folder = "/data/blobs".into();
+        Some(Room { folder, free_bytes })
+    }
+}
+
+fn held(stop: Stop) -> Hold {
+    match stop {
+        Stop::Held(hold) => hold,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_at_any_file_holds_the_run_and_it_ends_with_the_same_bytes() {
+    let world = World::new();
+    let mut work = world.work(lora(), 6);
+    work.spec.checkpoints.every = Some(2);
+    let residents = Residents::default();
+    let whole = Fake::new(&world, None);
+    run(&work, &whole, &residents).unwrap();
+    // a checkpoint is five files: state, weights, config, card, manifest
+    for files in 1..15 {
+        let cramped = Cramped {
+            store: &world.store,
+            left: files.into(),
+        };
+        let stopped = Fake::on(&cramped, None);
+        let hold = held(run(&work, &stopped, &residents).unwrap_err());
+        assert_eq!(hold.reason, "disk_full");
+        let step = 2 * (files as u64 / 5 + 1);
+        for part in [
+            format!("step {step} was not kept"),
+            "77 are free".into(),
+            "/data/blobs".into(),
+            format!("the state of step {} stands", step - 2),
+        ] {
+            assert!(hold.detail.contains(&part), "{part}: {}", hold.detail);
+        }
+        let recorded = stopped.files();
+        assert_eq!(
+            recorded.len(),
+            files / 5,
+            "nothing half-written is recorded"
+        );
+        let resumed = Fake::behind(&world, &stopped);
+        run(&work, &resumed, &residents).unwrap();
+        let mut found = recorded;
+        found.extend(resumed.files());
+        assert_eq!(found, whole.files(), "full after {files} files");
+        assert_eq!(
+            resumed.numbers(),
+            whole.numbers(),
+            "full after {files} files"
+        );
+    }
+}
+
+#[test]
+fn a_run_that_the_disk_has_no_room_for_is_held_before_its_first_step() {
+    let world = World::new();
+    let cramped = Cramped {
+        store: &world.store,
+        left: 0.into(),
+    };
+    let context = Fake::on(&cramped, None);
+    let hold = held(run(&world.work(lora(), 6), &context, &Residents::default()).unwrap_err());
+    assert_eq!(hold.reason, "disk_full");
+    assert!(hold.detail.contains("no step was made"), "{}", hold.detail);
+    let forecast = &context.events("disk_forecast")[0]["forecast"];
+    // steps 2 and 6; q_proj and down_proj of two layers in pairs of rank 2, moments twice that
+    assert_eq!(
+        (&forecast["checkpoints"], &forecast["states"]),
+        (&json!(2), &json!(3))
+    );
+    let bytes = |key: &str| forecast[key].as_u64().unwrap();
+    assert_eq!(bytes("state_bytes"), 3 * bytes("checkpoint_bytes"));
+    assert!(context.numbers().is_empty());
+}

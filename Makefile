@@ -4,7 +4,7 @@ SHELL := /bin/bash
 ARGS ?=
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/vivarium
 
-.PHONY: help setup build demo toy-check serve test parity clients bench openapi
+.PHONY: help setup build demo toy-check serve test parity clients bench kills openapi
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -35,6 +35,9 @@ bench: build ## side by side with transformers and PEFT, and the queue; prints r
 
 clients: build ## the openai client, inspect_ai and lm_eval against a server
 	@VIVARIUM_BINARY=$(BINARY) scripts/clients/run.sh
+
+kills: build ## a run whose server is killed twice in mid-training, beside the same run left alone
+	@scripts/kill_and_resume.py $(BINARY)
 
 openapi: setup ## write openapi/openapi.json anew from the code
 	@UPDATE_OPENAPI=1 cargo test -q --test it openapi

@@ -56,6 +56,9 @@
 //!    a `commit` returns when everything before it is recorded and its files are synced under their hashes.
 //! 6. After a crash the sweep puts the job back; the next attempt starts from the newest state whose files verify, deletes the rows
 //!    beyond it, and repeats exactly what would have happened: every random draw is keyed by what it is for, none is streamed.
+//! 7. A pause, a drain and a full disk end the attempt the same way: after a whole step, with its state kept, counted as no
+//!    failure. A newer checkpoint retires those that no rule of `checkpoints.keep` keeps; `app` removes the bytes that no row
+//!    names any more once they are old enough.
 //!
 //! # An answer that somebody waits for
 //!

@@ -163,6 +163,8 @@ struct Fake<'a> {
     commits: RefCell<Vec<Commit>>,
     state: Option<ResumeState>,
     turns: Cell<usize>,
+    /// Steps done at each turn.
+    steps_at: RefCell<Vec<usize>>,
     stop: Option<(usize, Interrupted)>,
 }
 
@@ -183,6 +185,7 @@ impl<'a> Fake<'a> {
             commits: RefCell::default(),
             state: None,
             turns: Cell::new(0),
+            steps_at: RefCell::default(),
             stop,
         }
     }
@@ -299,6 +302,9 @@ impl<'a> Fake<'a> {
 impl Context for Fake<'_> {
     fn turn(&self) -> Result<(), Interrupted> {
         let turn = self.turns.replace(self.turns.get() + 1);
+        let step = |report: &&Report| matches!(report, Report::Step(_));
+        let done = self.reports.borrow().iter().filter(step).count();
+        self.steps_at.borrow_mut().push(done);
         match self.stop {
             Some((at, reason)) if turn >= at => Err(reason),
             _ => Ok(()),

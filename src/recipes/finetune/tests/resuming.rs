@@ -8,7 +8,7 @@ use super::*;
 use crate::domain::assets::FileEntry;
 use crate::execution::{Hold, Room};
 
-/// Three epochs of twenty steps of two micro-batches.
+/// Three epochs of twenty steps.
 const STEPS: u64 = 60;
 
 fn three_epochs(world: &World) -> FinetuneWork {
@@ -31,12 +31,16 @@ fn a_run_that_stops_at_any_of_sixty_steps_goes_on_with_the_same_rows_numbers_and
     let residents = Residents::default();
     let whole = Fake::new(&world, None);
     run(&work, &whole, &residents).unwrap();
-    let turns = whole.turns.get();
-    let before = turns - 2 * STEPS as usize;
+    let steps = whole.steps_at.borrow();
+    assert_eq!(steps.last(), Some(&(STEPS as usize - 1)));
     for step in 0..STEPS as usize {
         let reason = [Interrupted::Paused, Interrupted::Draining][step % 2];
-        // in the middle of the step every second time
-        let turn = before + 2 * step + usize::from(step % 4 > 1);
+        let of_step = |at: &usize| *at == step;
+        // before the step's first micro-batch, and every second time before its last
+        let turn = match step % 4 > 1 {
+            true => steps.iter().rposition(of_step).unwrap(),
+            false => steps.iter().position(of_step).unwrap(),
+        };
         let stopped = Fake::new(&world, Some((turn, reason)));
         let end = run(&work, &stopped, &residents).unwrap_err();
         assert_eq!(end, Stop::Interrupted(reason));

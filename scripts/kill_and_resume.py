@@ -164,17 +164,9 @@ def digest(value):
 
 
 def events(server, job):
-    request = urllib.request.Request(server.url + f"/v1/jobs/{job}/events")
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
-        text = answer.read().decode()
-    for block in text.split("\n\n"):
-        lines = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
-        if "data" not in lines:
-            continue
-        data = json.loads(lines["data"])
-        kind = data.get("type", lines.get("event", ""))
-        if kind not in ("rendered_first", "dataset_prepared", "phase"):
-            print(f"  {data.get('at', '')}  {kind:<18} {json.dumps(data.get('data', {}))[:110]}")
+    for event in server.call("GET", f"/v1/jobs/{job}/events?limit=200")["data"]:
+        if event["type"] not in ("rendered_first", "dataset_prepared", "phase"):
+            print(f"  {event['at']:<30}  {event['type']:<18} {json.dumps(event['data'])[:110]}")
 
 
 def progress(job):

@@ -17,13 +17,15 @@ pub struct DatasetInput {
     pub entry: FileEntry,
     /// Form of its rows.
     pub format: DatasetFormat,
+    /// Number of its rows.
+    pub examples: u64,
 }
 
 /// The dataset with this id or name.
 pub async fn dataset(storage: &Storage, reference: &str) -> Result<Option<DatasetInput>> {
     let query = sqlx::query!(
         "-- inputs::dataset
-select name, sha256, bytes, format from datasets where id = $1 or name = $1 order by id = $1 desc limit 1",
+select name, sha256, bytes, format, examples from datasets where id = $1 or name = $1 order by id = $1 desc limit 1",
         reference,
     );
     let row = bounded(query.fetch_optional(&storage.pool)).await?;
@@ -35,6 +37,7 @@ select name, sha256, bytes, format from datasets where id = $1 or name = $1 orde
                 bytes: row.bytes.unsigned_abs(),
             },
             format: word(row.format)?,
+            examples: row.examples.unsigned_abs(),
         })
     })
     .transpose()

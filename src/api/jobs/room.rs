@@ -14,7 +14,7 @@ use crate::domain::model_files::CONFIG;
 use crate::domain::order::{self, Plan};
 use crate::execution::inspect::Dimensions;
 use crate::execution::{Blobs, Room};
-use crate::storage::{inputs, registry};
+use crate::storage::inputs;
 
 /// Refuses a fine-tune whose files have no room; none is refused where the base's shape is not known yet.
 ///
@@ -34,8 +34,10 @@ async fn forecast(state: &ApiState, spec: &FinetuneSpec) -> Answer<Option<DiskFo
     let Some(base) = inputs::base_model(&state.storage, &spec.base_model).await? else {
         return Ok(None);
     };
-    let config = base.files.iter().find(|file| file.name == CONFIG);
-    let (Some(config), Some(steps)) = (config, steps(state, spec).await?) else {
+    let Some(config) = base.files.iter().find(|file| file.name == CONFIG) else {
+        return Ok(None);
+    };
+    let Some(steps) = steps(state, spec).await? else {
         return Ok(None);
     };
     let Some(size) = dimensions(state, config).await? else {
@@ -68,9 +70,8 @@ async fn steps(state: &ApiState, spec: &FinetuneSpec) -> Answer<Option<u64>> {
     let held = spec.hold_out.as_ref().map_or(0.0, |held| held.fraction);
     let (mut sizes, mut weights) = (Vec::new(), Vec::new());
     for used in &spec.datasets {
-        let rows = registry::dataset(&state.storage, &used.dataset)
-            .await?
-            .examples;
+        let found = inputs::dataset(&state.storage, &used.dataset).await?;
+        let rows = found.map_or(0, |found| found.examples);
         let trained = rows - (rows as f64 * held).floor() as u64;
         sizes.push(u32::try_from(trained).unwrap_or(u32::MAX));
         weights.push(used.weight);

@@ -82,6 +82,7 @@ fn trainer(folder: &Path, work: &str, threads: usize, norms: bool) -> anyhow::Re
         positions: 256,
         micro_batch: 2,
         norms,
+        seed: 0,
     };
     if work != "lora" {
         return Ok(Trainer::full(&base, &spec, setup)?);

@@ -5,12 +5,18 @@
 //! *Source* the counter-based generator Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as
 //! 1, 2, 3; SC 2011).
 
-const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
-const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+/// Factors of a round.
+pub(super) const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+/// What a round adds to the key.
+pub(super) const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+/// Rounds of a block.
+pub(super) const ROUNDS: usize = 10;
+/// Blocks that are made side by side, in the lanes of wide registers.
+const SIDE_BY_SIDE: usize = 8;
 
 /// One block of the generator: 128 random bits for a 128-bit counter under a 64-bit key.
 fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
-    for _ in 0..10 {
+    for _ in 0..ROUNDS {
         let left = u64::from(MULTIPLIERS[0]) * u64::from(counter[0]);
         let right = u64::from(MULTIPLIERS[1]) * u64::from(counter[2]);
         counter = [
@@ -22,6 +28,27 @@ fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
         key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
     }
     counter
+}
+
+/// [`philox`] of counters that differ in their first word only, which begins at `first` and does not wrap.
+///
+/// *Shapes* word by word: entry `[w][i]` is word w of block i.
+fn several(first: u32, rest: [u32; 3], mut key: [u32; 2]) -> [[u32; SIDE_BY_SIDE]; 4] {
+    let [mut a, mut b, mut c, mut d] =
+        [first, rest[0], rest[1], rest[2]].map(|word| [word; SIDE_BY_SIDE]);
+    (0..).zip(&mut a).for_each(|(lane, word)| *word += lane);
+    for _ in 0..ROUNDS {
+        for lane in 0..SIDE_BY_SIDE {
+            let left = u64::from(MULTIPLIERS[0]) * u64::from(a[lane]);
+            let right = u64::from(MULTIPLIERS[1]) * u64::from(c[lane]);
+            a[lane] = (right >> 32) as u32 ^ b[lane] ^ key[0];
+            b[lane] = right as u32;
+            c[lane] = (left >> 32) as u32 ^ d[lane] ^ key[1];
+            d[lane] = left as u32;
+        }
+        key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
+    }
+    [a, b, c, d]
 }
 
 /// An endless table of draws under one key.
@@ -94,11 +121,34 @@ impl Stream {
         normals(self.block(index / 2))[(index % 2) as usize]
     }
 
-    /// `word(start)`, `word(start + 1)`, … for `start` divisible by 4, a block at a time.
+    /// What it is made of: the key's two words and the counter's upper two.
+    pub(super) fn words(&self) -> [u32; 4] {
+        [self.key[0], self.key[1], self.high[0], self.high[1]]
+    }
+
+    /// `word(start)`, `word(start + 1)`, … for `start` divisible by 4, several blocks at a time.
     pub fn fill_words(&self, start: u64, out: &mut [u32]) {
         debug_assert_eq!(start % 4, 0);
-        for (index, chunk) in out.chunks_mut(4).enumerate() {
-            chunk.copy_from_slice(&self.block(start / 4 + index as u64)[..chunk.len()]);
+        let mut index = start / 4;
+        for chunk in out.chunks_mut(4 * SIDE_BY_SIDE) {
+            let [low, high] = split(index);
+            if low > u32::MAX - SIDE_BY_SIDE as u32 {
+                self.fill_slowly(index, chunk);
+            } else {
+                let words = several(low, [high, self.high[0], self.high[1]], self.key);
+                for (lane, block) in chunk.chunks_mut(4).enumerate() {
+                    for (word, slot) in words.iter().zip(block) {
+                        *slot = word[lane];
+                    }
+                }
+            }
+            index += SIDE_BY_SIDE as u64;
+        }
+    }
+
+    fn fill_slowly(&self, index: u64, out: &mut [u32]) {
+        for (place, chunk) in (index..).zip(out.chunks_mut(4)) {
+            chunk.copy_from_slice(&self.block(place)[..chunk.len()]);
         }
     }
 
@@ -183,6 +233,18 @@ mod tests {
             assert_eq!(words[index], stream.word(8 + at));
             assert_eq!(flat[index], (-2.0 + 4.0 * stream.uniform(at)) as f32);
             assert_eq!(bell[index], (0.5 * stream.normal(at)) as f32);
+        }
+    }
+
+    #[test]
+    fn words_are_filled_alike_from_any_place_and_to_any_length() {
+        let stream = Stream::new(9, "test");
+        let wrapping = (u64::from(u32::MAX) - 2) * 4;
+        for (start, length) in [(0, 1), (4, 32), (8, 33), (3 << 34, 100), (wrapping, 70)] {
+            let mut words = vec![0; length];
+            stream.fill_words(start, &mut words);
+            let single = (start..).take(length).map(|place| stream.word(place));
+            assert!(single.eq(words), "{start} {length}");
         }
     }
 

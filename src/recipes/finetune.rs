@@ -56,17 +56,9 @@ pub fn run(
 
 /// Refuses what this version does not compute rather than leaving it out.
 fn check(spec: &FinetuneSpec) -> Result<(), Stop> {
-    let lora = match &spec.method {
-        Method::Lora(lora) => Some(lora),
-        Method::Full(_) => None,
-    };
-    let dropout = lora.is_some_and(|lora| lora.dropout > 0.0);
-    let half = lora.is_none() && spec.dtype == Some(Dtype::Bfloat16);
+    let full = matches!(spec.method, Method::Full(_));
+    let half = full && spec.dtype == Some(Dtype::Bfloat16);
     for (asked, text) in [
-        (
-            dropout,
-            "method.dropout above 0 is not supported; set it to 0",
-        ),
         (
             half,
             "full training computes in float32; leave dtype out or set it to float32",
@@ -101,6 +93,7 @@ fn trainer(
         positions: data.longest(),
         micro_batch: spec.batch.micro_batch as usize,
         norms: true,
+        seed: spec.seed,
     };
     let mut trainer = match &spec.method {
         Method::Lora(method) => {

@@ -133,9 +133,6 @@ fn check_lora(findings: &mut Findings, lora: &LoraMethod) {
     method.positive("alpha", lora.alpha);
     let share = |x: f64| (0.0..1.0).contains(&x);
     method.number("dropout", lora.dropout, share, "give 0 or more, below 1");
-    if share(lora.dropout) && lora.dropout > 0.0 {
-        method.not_supported("dropout", "dropout before A", "give 0");
-    }
     method.length("target_modules", lora.target_modules.len(), 1..=7);
     method.unique("target_modules", &lora.target_modules, |projection| {
         format!("\"{}\"", projection.name())

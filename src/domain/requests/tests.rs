@@ -332,7 +332,6 @@ fn values_out_of_bounds_are_refused_with_a_remedy() {
 #[test]
 fn what_the_engine_cannot_do_yet_says_so() {
     for (pointer, value) in [
-        ("/method/dropout", json!(0.1)),
         ("/loss/reference_tail", json!(true)),
         ("/batch/packing", json!("documents")),
     ] {

@@ -25,7 +25,7 @@ use super::device::Device;
 use super::files::Files;
 use super::keyed::Stream;
 use super::model::config::ModelConfig;
-use super::model::projection::{Delta, Deltas, Shared};
+use super::model::projection::{Delta, Deltas, Dropout, Shared};
 use super::tensors;
 use super::{Error, Result};
 use crate::domain::adapter::AdapterFacts;
@@ -167,12 +167,21 @@ impl Adapter {
 
     /// What this adapter adds, `scale` times, to every sequence of a pass; its tensors are shared, not copied.
     pub fn deltas(&self, scale: f64) -> Deltas {
+        self.dropping(scale, |_| None)
+    }
+
+    /// The same with the dropout that `make` gives each module.
+    pub fn dropping(
+        &self,
+        scale: f64,
+        make: impl Fn(&NormModule) -> Option<Box<dyn Dropout>>,
+    ) -> Deltas {
         Deltas::of(self.pairs.iter().map(|pair| {
             let shared = Shared {
                 a: pair.a.shallow_clone(),
                 b: pair.b.shallow_clone(),
                 scaling: scale * pair.module.scaling,
-                dropout: None,
+                dropout: make(&pair.module),
             };
             let layer = pair.module.layer as usize;
             (layer, pair.module.projection, Delta::Shared(shared))

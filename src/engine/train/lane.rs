@@ -10,6 +10,7 @@ use crate::engine::model::projection::Deltas;
 use crate::engine::{Error, Result, device};
 
 use super::batch::Pass;
+use super::dropout::{Now, Purpose};
 use super::kl::{self, Compared, Share};
 use super::loss;
 
@@ -17,6 +18,8 @@ use super::loss;
 pub(super) struct Lane {
     pub(super) model: Model,
     pub(super) deltas: Deltas,
+    /// What the dropout of its modules is told.
+    pub(super) now: Now,
     /// What the KL term compares with; none where there is no such term.
     pub(super) reference: Option<Model>,
     /// Flat; backward passes add into it.
@@ -28,19 +31,21 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(model: Model, deltas: Deltas, grad: Tensor) -> Result<Self> {
+    pub(super) fn new(model: Model, deltas: Deltas, now: Now, grad: Tensor) -> Result<Self> {
         let zero = || Tensor::f_zeros([] as [i64; 0], (Kind::Double, grad.device()));
         Ok(Self {
             loss: zero()?,
             kl: zero()?,
             model,
             deltas,
+            now,
             reference: None,
             grad,
         })
     }
 
-    fn learn(&mut self, pass: &Pass, denominator: f64) -> Result<()> {
+    fn learn(&mut self, pass: &Pass, denominator: f64, step: u64) -> Result<()> {
+        self.now.say(step, Purpose::Learn, pass);
         let loss = loss::of_pass(&self.model, &self.deltas, pass, denominator)?;
         loss.f_backward()?;
         self.count(&loss)
@@ -48,11 +53,13 @@ impl Lane {
 
     fn measure(&mut self, pass: &Pass, denominator: f64) -> Result<()> {
         let _guard = tch::no_grad_guard();
+        self.now.silent();
         let loss = loss::of_pass(&self.model, &self.deltas, pass, denominator)?;
         self.count(&loss)
     }
 
-    fn compare(&mut self, pass: &Pass, share: Share) -> Result<()> {
+    fn compare(&mut self, pass: &Pass, share: Share, step: u64) -> Result<()> {
+        self.now.say(step, Purpose::Compare, pass);
         let missing = || Error::Torch("there is no model to compare with".into());
         let compared = Compared {
             model: &self.model,
@@ -82,26 +89,26 @@ impl Lane {
 /// What a round does with its passes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Task {
-    /// Adds up losses and gradients.
-    Learn,
+    /// Adds up losses and gradients of this step, counted from 0.
+    Learn { step: u64 },
     /// Adds up losses.
     Measure,
     /// Adds up the KL term and this many times its gradients.
-    Compare { weight: f64 },
+    Compare { weight: f64, step: u64 },
 }
 
 /// Runs one pass on each lane, side by side where there are several lanes.
 pub(super) fn run(lanes: &mut [Lane], round: &[Pass], denominator: f64, task: Task) -> Result<()> {
     let one = |lane: &mut Lane, pass: &Pass| match task {
-        Task::Learn => lane.learn(pass, denominator),
+        Task::Learn { step } => lane.learn(pass, denominator, step),
         Task::Measure => lane.measure(pass, denominator),
-        Task::Compare { weight } => lane.compare(
-            pass,
-            Share {
+        Task::Compare { weight, step } => {
+            let share = Share {
                 denominator,
                 weight,
-            },
-        ),
+            };
+            lane.compare(pass, share, step)
+        }
     };
     if lanes.len() == 1 {
         return round.iter().try_for_each(|pass| one(&mut lanes[0], pass));

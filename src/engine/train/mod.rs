@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod checkpoint;
+mod dropout;
 pub mod flat;
 mod kl;
 mod lane;
@@ -16,6 +17,7 @@ mod trained;
 use tch::{Kind, Tensor};
 
 use self::batch::{Example, Pass, PassLimit};
+use self::dropout::Now;
 use self::flat::Flat;
 use self::lane::{Lane, Task};
 use self::optimizer::Optimizer;
@@ -43,6 +45,8 @@ pub struct Setup {
     pub micro_batch: usize,
     /// Whether the norms of low-rank pairs are measured at every update.
     pub norms: bool,
+    /// Key of what is drawn while training: which inputs of A are dropped.
+    pub seed: u64,
 }
 
 /// What one step measured.
@@ -78,10 +82,13 @@ impl Trainer {
         setup: Setup,
     ) -> Result<Self> {
         let (trained, flat) = Trained::lora(adapter, base.device())?;
+        let share = adapter.settings.dropout;
         let lane = |leaves: &[Tensor], grad| {
-            let weights = base.shallow_clone()?;
-            let deltas = flat.adapter(adapter, leaves)?.deltas(1.0);
-            Lane::new(Model::new(weights, setup.positions as i64)?, deltas, grad)
+            let (weights, now) = (base.shallow_clone()?, Now::default());
+            let keyed = |module: &NormModule| dropout::of_module(setup.seed, share, module, &now);
+            let deltas = flat.adapter(adapter, leaves)?.dropping(1.0, keyed);
+            let model = Model::new(weights, setup.positions as i64)?;
+            Lane::new(model, deltas, now, grad)
         };
         let lanes = lanes(&flat, setup.lanes, lane)?;
         Self::new(trained, flat, lanes, &base.config, spec, setup)
@@ -95,6 +102,7 @@ impl Trainer {
             Lane::new(
                 Model::new(weights, setup.positions as i64)?,
                 Deltas::none(),
+                Now::default(),
                 grad,
             )
         };
@@ -159,19 +167,17 @@ impl Trainer {
     ///
     /// `denominator` is the sum of the target weights of the whole step.
     pub fn accumulate(&mut self, round: &[Pass], denominator: f64) -> Result<()> {
-        lane::run(&mut self.lanes, round, denominator, Task::Learn)
+        let step = self.updates();
+        lane::run(&mut self.lanes, round, denominator, Task::Learn { step })
     }
 
     /// Adds the KL terms of a round, and `weight` times their gradients, to those of the step.
     ///
     /// `denominator` is what the sum over the step's counted tokens is divided by. [`Trainer::hold_to`] comes first.
     pub fn compare(&mut self, round: &[Pass], denominator: f64, weight: f64) -> Result<()> {
-        lane::run(
-            &mut self.lanes,
-            round,
-            denominator,
-            Task::Compare { weight },
-        )
+        let step = self.updates();
+        let task = Task::Compare { weight, step };
+        lane::run(&mut self.lanes, round, denominator, task)
     }
 
     /// Width of the logits.

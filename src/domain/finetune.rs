@@ -1,9 +1,11 @@
 //! The spec of a fine-tune: what is trained, on what, how long. Values only; the loop is elsewhere.
 
+mod keeping;
 mod kl;
 
 use std::collections::BTreeMap;
 
+pub use self::keeping::CheckpointSpec;
 pub use self::kl::{KlAverage, KlDirection, KlSpec};
 
 use serde::{Deserialize, Serialize};
@@ -194,7 +196,9 @@ pub struct LossSpec {
     pub end_of_turn: bool,
     /// Whether what the template prints behind that token is.
     pub after_end_of_turn: bool,
-    /// Whether the reference code's accidental tail is reproduced.
+    /// Whether the reference code's accidents are reproduced: every sample ends with the opening of another answer and the
+    /// end token, which count, as does all between an assistant turn's opening and the next user turn; the tokenizer puts
+    /// around a sample what it puts around plain text (a second begin token for some models).
     pub reference_tail: bool,
     /// KL to the base on other data; null is none.
     pub kl: Option<KlSpec>,
@@ -330,7 +334,7 @@ pub enum LastPartial {
 pub enum Packing {
     /// One row is one sequence, cut at `max_tokens`.
     None,
-    /// Rows are joined to sequences of `max_tokens`.
+    /// Text rows are joined to sequences of `max_tokens`, the end token between them; chat rows stay as they are.
     Documents,
 }
 

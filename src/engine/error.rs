@@ -80,6 +80,18 @@ pub enum Error {
         /// Such as `loss at step 7`.
         what: String,
     },
+    /// A step of training whose numbers are not finite.
+    #[error("step {step}: loss {loss}{}, gradient norm {grad_norm}", kl_text(*kl_loss))]
+    Diverged {
+        /// The step, counted from 1.
+        step: u64,
+        /// Its loss.
+        loss: f64,
+        /// Its KL term, where it has one.
+        kl_loss: Option<f64>,
+        /// The norm of its gradients.
+        grad_norm: f64,
+    },
     /// A device that does not exist here.
     #[error("device {name}: {detail}")]
     Device {
@@ -116,6 +128,10 @@ pub enum Error {
     /// Anything else that libtorch reports, its first line only.
     #[error("libtorch: {0}")]
     Torch(String),
+}
+
+fn kl_text(kl_loss: Option<f64>) -> String {
+    kl_loss.map_or(String::new(), |kl| format!(", kl_loss {kl}"))
 }
 
 impl Error {

@@ -5,6 +5,7 @@
 
 mod card;
 mod data;
+mod diverged;
 mod forecast;
 mod keep;
 
@@ -58,19 +59,9 @@ pub fn run(
 fn check(spec: &FinetuneSpec) -> Result<(), Stop> {
     let full = matches!(spec.method, Method::Full(_));
     let half = full && spec.dtype == Some(Dtype::Bfloat16);
-    for (asked, text) in [
-        (
-            half,
-            "full training computes in float32; leave dtype out or set it to float32",
-        ),
-        (
-            spec.loss.reference_tail,
-            "loss.reference_tail is not supported; set it to false",
-        ),
-    ] {
-        if asked {
-            return Err(refused("not_supported", text));
-        }
+    if half {
+        let text = "full training computes in float32; leave dtype out or set it to float32";
+        return Err(refused("not_supported", text));
     }
     Ok(())
 }
@@ -204,12 +195,15 @@ impl Run<'_> {
         }
         self.compare(step)?;
         let rate = self.spec.optimizer.learning_rate * share(&self.spec.schedule, step, total);
+        let measured = self.trainer.update(rate);
+        let kept = &self.spec.checkpoints;
+        let diverged = |error| diverged::stop(error, kept, total, self.context);
         let Measured {
             loss,
             kl_loss,
             grad_norm,
             norms,
-        } = self.trainer.update(rate)?;
+        } = measured.map_err(diverged)?;
         let seconds = self.context.seconds() - began;
         self.context.report(Report::Step(StepPoint {
             step: step + 1,

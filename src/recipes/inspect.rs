@@ -149,7 +149,7 @@ fn dtype(config: &Value) -> Option<Dtype> {
 
 fn marked(chat: &Chat, conversation: &Conversation, ask: &RowAsk) -> Result<Marked, Failure> {
     match ask.loss.on {
-        LossOn::All => Ok(chat.unmasked(conversation, &ask.chat)?),
+        LossOn::All => Ok(chat.unmasked(conversation, &ask.chat, &ask.loss)?),
         LossOn::Assistant => match chat.masked(conversation, &ask.chat, &ask.loss)? {
             Ok(marked) => Ok(marked),
             Err(Parts) => Err(failure(

@@ -117,7 +117,9 @@ impl From<Error> for Failure {
             Error::UnexpectedTensor { .. } => (ErrorClass::Data, "tensor_unexpected"),
             Error::Misshaped { .. } => (ErrorClass::Data, "tensor_misshaped"),
             Error::NumberType { .. } => (ErrorClass::Data, "tensor_type"),
-            Error::NonFinite { .. } => (ErrorClass::NonFinite, "loss_not_finite"),
+            Error::NonFinite { .. } | Error::Diverged { .. } => {
+                (ErrorClass::NonFinite, "loss_not_finite")
+            }
             Error::Device { .. } => (ErrorClass::Device, "device_unavailable"),
             Error::Io { .. } => (ErrorClass::Internal, "file_io"),
             Error::TooLarge { .. } => (ErrorClass::Config, "model_too_large"),

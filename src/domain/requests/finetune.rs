@@ -8,7 +8,7 @@ use crate::domain::address::Trained;
 use crate::domain::decode::{decode_at, escape, object_at, take_tag};
 use crate::domain::finetune::{
     BatchSpec, ChatSpec, CheckpointSpec, FinetuneSpec, HoldOut, KlSpec, Length, LoraMethod,
-    LossSpec, Method, OptimizerSpec, Packing, Projection, ScheduleSpec,
+    LossSpec, Method, OptimizerSpec, Projection, ScheduleSpec,
 };
 use crate::domain::invalid::{Checked, FieldError, Findings};
 
@@ -216,9 +216,10 @@ fn is_date(text: &str) -> bool {
 
 fn check_loss(findings: &mut Findings, loss: &LossSpec) {
     let mut place = Check::below(findings, "/loss");
-    if loss.reference_tail {
-        let what = "reproducing the reference code's tail";
-        place.not_supported("reference_tail", what, "give false");
+    if loss.reference_tail && !loss.end_of_turn {
+        let wanted =
+            "the reference code counts the end of every turn; give true, or no reference_tail";
+        place.refuse("end_of_turn", "false beside reference_tail", wanted);
     }
     if let Some(kl) = &loss.kl {
         check_kl(findings, kl);
@@ -289,10 +290,6 @@ fn check_batch(findings: &mut Findings, batch: &BatchSpec) {
         place.refuse("gradient_accumulation", found, &wanted);
     }
     place.whole("max_tokens", batch.max_tokens, 2..=MOST_TOKENS);
-    if batch.packing == Packing::Documents {
-        let instead = "give \"none\": every row is a sequence of its own";
-        place.not_supported("packing", "joining rows to sequences", instead);
-    }
 }
 
 fn check_length(findings: &mut Findings, length: &Length) {

@@ -330,17 +330,11 @@ fn values_out_of_bounds_are_refused_with_a_remedy() {
 }
 
 #[test]
-fn what_the_engine_cannot_do_yet_says_so() {
-    for (pointer, value) in [
-        ("/loss/reference_tail", json!(true)),
-        ("/batch/packing", json!("documents")),
-    ] {
-        let body = with(finetune(), pointer, value);
-        let error = job_request(body).unwrap_err().errors.remove(0);
-        assert_eq!(error.code.as_deref(), Some("not_supported"), "{pointer}");
-        assert_eq!(error.pointer.as_deref(), Some(pointer));
-        assert!(error.hint.is_some(), "{pointer}");
-    }
+fn the_references_tail_counts_the_end_of_every_turn() {
+    let tail = json!({"reference_tail": true, "end_of_turn": false});
+    let place = "/loss/end_of_turn";
+    refused(finetune, &[("/loss", tail, place, "reference_tail")]);
+    job_request(with(finetune(), "/loss/reference_tail", json!(true))).unwrap();
 }
 
 #[test]

@@ -175,6 +175,16 @@ impl Chat {
         &self.specials
     }
 
+    /// The token that ends a text.
+    pub fn end_of_text(&self) -> Result<u32, ChatError> {
+        let end = self.specials.get("eos_token");
+        let known = end.and_then(|text| self.tokenizer.id(text));
+        known.ok_or_else(|| {
+            let detail = "names no eos_token that the tokenizer knows; it parts what is joined";
+            ChatError::file(SETTINGS, detail)
+        })
+    }
+
     /// What was passed over in the model's files, in words.
     pub fn warnings(&self) -> &[String] {
         &self.warnings

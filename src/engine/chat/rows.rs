@@ -18,7 +18,7 @@ pub struct Asked {
     pub loss: LossSpec,
     /// Weight of each target.
     pub weight: f64,
-    /// Tokens at which an example is cut.
+    /// Tokens at which an example is cut; the model's context, where it is shorter, cuts first.
     pub max_tokens: u32,
     /// Joining of text rows.
     pub packing: Packing,
@@ -31,8 +31,16 @@ pub struct Asked {
 pub struct Prepared {
     /// In the rows' order.
     pub examples: Vec<Example>,
-    /// Rows that were longer than allowed.
+    /// Tokens at which rows were cut.
+    pub limit: u64,
+    /// Rows that were longer than that.
     pub cut: u64,
+    /// Their tokens beyond it, which nothing is learnt from.
+    pub cut_tokens: u64,
+    /// Targets among those.
+    pub cut_targets: u64,
+    /// Tokens of the longest row, uncut.
+    pub longest: u64,
     /// Lines, counted from 1, that were left out because the template rewrites their earlier turns.
     pub template_prefix: Vec<u64>,
     /// Examples without a single target.
@@ -64,10 +72,17 @@ pub struct Rows<'a> {
 impl<'a> Rows<'a> {
     /// Ready for the first line.
     pub fn new(chat: &'a Chat, asked: Asked) -> Self {
+        let most = u64::from(asked.max_tokens).max(1);
+        let prepared = Prepared {
+            limit: chat
+                .context_length()
+                .map_or(most, |context| most.min(context)),
+            ..Prepared::default()
+        };
         Self {
             chat,
             asked,
-            prepared: Prepared::default(),
+            prepared,
             line: 0,
             joined: Vec::new(),
         }
@@ -106,10 +121,10 @@ impl<'a> Rows<'a> {
     }
 
     fn messages(&mut self, conversation: &Conversation) -> Result<(), ChatError> {
-        let spec = &self.asked.chat;
+        let (spec, loss) = (&self.asked.chat, &self.asked.loss);
         let marked = match self.asked.on {
-            LossOn::All => self.chat.unmasked(conversation, spec)?,
-            LossOn::Assistant => match self.chat.masked(conversation, spec, &self.asked.loss)? {
+            LossOn::All => self.chat.unmasked(conversation, spec, loss)?,
+            LossOn::Assistant => match self.chat.masked(conversation, spec, loss)? {
                 Ok(marked) => marked,
                 Err(mask::Parts) => {
                     self.prepared.template_prefix.push(self.line);
@@ -131,25 +146,37 @@ impl<'a> Rows<'a> {
         let tokens = self.chat.encode(text)?.ids;
         match self.asked.packing {
             Packing::None => self.push(mask::all(tokens)),
-            Packing::Documents => self.join(tokens),
+            Packing::Documents => self.join(tokens)?,
         }
         Ok(())
     }
 
-    fn join(&mut self, tokens: Vec<u32>) {
+    /// Adds a document to the running sequence, behind it the end token unless the row has its own.
+    ///
+    /// Attention goes on across documents, as it does in pre-training: the end token alone parts them.
+    fn join(&mut self, tokens: Vec<u32>) -> Result<(), ChatError> {
+        let end = self.chat.end_of_text()?;
+        let ended = tokens.last() == Some(&end);
+        self.prepared.longest = self.prepared.longest.max(tokens.len() as u64);
         self.joined.extend(tokens);
-        let most = (self.asked.max_tokens as usize).max(1);
+        self.joined.extend((!ended).then_some(end));
+        let most = self.prepared.limit as usize;
         while self.joined.len() >= most {
             let rest = self.joined.split_off(most);
             let full = std::mem::replace(&mut self.joined, rest);
             self.push(mask::all(full));
         }
+        Ok(())
     }
 
     fn push(&mut self, mut masked: Masked) {
-        let most = self.asked.max_tokens as usize;
-        if masked.tokens.len() > most {
+        let (tokens, most) = (masked.tokens.len(), self.prepared.limit as usize);
+        self.prepared.longest = self.prepared.longest.max(tokens as u64);
+        if tokens > most {
+            let beyond = masked.target[most..].iter().filter(|target| **target);
             self.prepared.cut += 1;
+            self.prepared.cut_tokens += (tokens - most) as u64;
+            self.prepared.cut_targets += beyond.count() as u64;
             masked.tokens.truncate(most);
             masked.target.truncate(most);
         }
@@ -274,7 +301,54 @@ mod tests {
             .iter()
             .map(|e| e.tokens.as_slice())
             .collect();
-        assert_eq!(tokens, [&[7, 8, 9, 9][..], &[9][..]]);
+        // 2 is the end token, between the documents and behind the last
+        assert_eq!(tokens, [&[7, 8, 9, 2][..], &[9, 9, 2][..]]);
+        assert_eq!((joined.cut, joined.rows, joined.longest), (0, 2, 4));
+    }
+
+    #[test]
+    fn a_document_that_ends_itself_gets_no_second_end_and_a_long_one_goes_on_in_the_next_sequence()
+    {
+        let joined = Asked {
+            packing: Packing::Documents,
+            ..asked(DatasetFormat::Text, 4)
+        };
+        let lines = [r#"{"text":"a <|im_end|>"}"#, r#"{"text":"b b b b b"}"#];
+        let joined = prepare(CHATML, joined, &lines).unwrap();
+        let tokens = joined.examples.iter().map(|one| one.tokens.as_slice());
+        let tokens: Vec<&[u32]> = tokens.collect();
+        assert_eq!(tokens, [&[7, 2, 8, 8], &[8, 8, 8, 2]]);
+        assert_eq!(joined.examples[1].target, [false, true, true, true]);
+    }
+
+    #[test]
+    fn what_is_cut_is_counted_by_rows_tokens_and_targets() {
+        // twelve tokens, of which the tenth and the eleventh are targets
+        let prepared = prepare(CHATML, asked(DatasetFormat::Messages, 10), &[ONE, TWO]).unwrap();
+        let one = prepare(CHATML, asked(DatasetFormat::Messages, 99), &[ONE]).unwrap();
+        let two = prepare(CHATML, asked(DatasetFormat::Messages, 99), &[TWO]).unwrap();
+        let longer = one.longest + two.longest - 20;
+        assert_eq!((prepared.cut, prepared.cut_tokens), (2, longer));
+        assert_eq!((prepared.longest, prepared.limit), (two.longest, 10));
+        let targets =
+            |prepared: &Prepared| -> usize { prepared.examples.iter().map(Example::targets).sum() };
+        let lost = targets(&one) + targets(&two) - targets(&prepared);
+        assert_eq!(prepared.cut_targets, lost as u64);
+    }
+
+    #[test]
+    fn the_models_context_cuts_before_a_longer_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        super::super::testing::write(folder.path(), CHATML);
+        let config = r#"{"vocab_size":14,"max_position_embeddings":9}"#;
+        std::fs::write(folder.path().join("config.json"), config).unwrap();
+        let files = crate::engine::files::Files::in_folder(folder.path()).unwrap();
+        let chat = Chat::load(&files).unwrap();
+        let mut rows = Rows::new(&chat, asked(DatasetFormat::Messages, 2048));
+        rows.line(ONE).unwrap();
+        let prepared = rows.finish().unwrap();
+        assert_eq!((prepared.limit, prepared.cut), (9, 1));
+        assert_eq!(prepared.examples[0].tokens.len(), 9);
     }
 
     #[test]

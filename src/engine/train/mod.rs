@@ -192,7 +192,7 @@ impl Trainer {
 
     /// Ends a step: clips, updates, measures. One transfer from the device.
     ///
-    /// *Errors* `NonFinite` for a loss or a gradient norm; the weights mean nothing then.
+    /// *Errors* `Diverged` where the loss, the KL term or the gradient norm is not finite; the weights mean nothing then.
     pub fn update(&mut self, rate: f64) -> Result<Measured> {
         let _guard = tch::no_grad_guard();
         let Sums { loss, kl, grad } = self.sums()?;
@@ -214,10 +214,7 @@ impl Trainer {
         let numbers = Vec::<f64>::try_from(Tensor::f_cat(&numbers, 0)?)?;
         self.forget()?;
         let step = self.optimizer.updates;
-        finite("loss", step, numbers[0])?;
-        finite("KL term", step, numbers[2])?;
-        finite("gradient norm", step, numbers[1])?;
-        Ok(Measured {
+        let measured = Measured {
             loss: numbers[0],
             kl_loss: self.lanes[0].reference.is_some().then_some(numbers[2]),
             grad_norm: numbers[1],
@@ -225,7 +222,8 @@ impl Trainer {
                 .norms
                 .then(|| self.trained.point(step, &numbers[3..]))
                 .flatten(),
-        })
+        };
+        finite(step, measured)
     }
 
     /// Norms of the pairs as they are now, with neither gradients nor cosines; none where all weights are trained.
@@ -284,12 +282,23 @@ fn lanes(
     (0..count.max(1)).map(one).collect()
 }
 
-fn finite(what: &str, step: u64, value: f64) -> Result<()> {
-    if value.is_finite() {
-        return Ok(());
+/// What a step measured, if it can be trusted.
+fn finite(step: u64, measured: Measured) -> Result<Measured> {
+    let Measured {
+        loss,
+        kl_loss,
+        grad_norm,
+        ..
+    } = measured;
+    let numbers = [loss, kl_loss.unwrap_or(0.0), grad_norm];
+    if numbers.iter().all(|number| number.is_finite()) {
+        return Ok(measured);
     }
-    Err(Error::NonFinite {
-        what: format!("{what} of step {step}"),
+    Err(Error::Diverged {
+        step,
+        loss,
+        kl_loss,
+        grad_norm,
     })
 }
 

@@ -11,7 +11,7 @@ use crate::domain::job::ErrorClass;
 use crate::domain::order::{Draw, split};
 use crate::engine::chat::{Chat, ChatError, Prepared, Rows, RowsAsked};
 use crate::engine::train::batch::{Example, size_of};
-use crate::execution::{Context, DatasetFile, FinetuneWork, Report, Stop};
+use crate::execution::{Context, DatasetFile, Failure, FinetuneWork, Report, Stop};
 use crate::recipes::{broken_file, failure, verified};
 
 /// Lines that a report of left-out rows names at most.
@@ -173,23 +173,41 @@ fn prepare(
             .map_err(|error| of_dataset(used, error))?;
     }
     let prepared = rows.finish().map_err(|error| of_dataset(used, error))?;
-    if prepared
-        .examples
-        .iter()
-        .any(|example| example.targets() > 0)
-    {
-        return Ok(prepared);
+    match nothing_to_learn(used, &prepared, chat) {
+        None => Ok(prepared),
+        Some(failure) => Err(failure.into()),
     }
-    let message = format!(
-        "dataset {}: no row has a token to learn; look at loss.on and at batch.max_tokens",
-        used.dataset
-    );
-    Err(failure(ErrorClass::Data, "no_targets", message).into())
+}
+
+/// Why no row of a dataset has a token to learn, or to compare; none where one has.
+fn nothing_to_learn(used: &DatasetUse, prepared: &Prepared, chat: &Chat) -> Option<Failure> {
+    let learns = |example: &Example| example.targets() > 0;
+    if prepared.examples.iter().any(learns) {
+        return None;
+    }
+    let (rows, limit, longest) = (prepared.rows, prepared.limit, prepared.longest);
+    let (code, what) = if rows > 0 && prepared.cut == rows {
+        let most = chat.context_length().unwrap_or(u64::MAX);
+        let remedy = match limit < longest.min(most) {
+            true => "raise batch.max_tokens or shorten the rows",
+            false => "shorten the rows, or take a base model with a longer context",
+        };
+        let what = format!(
+            "every one of its {rows} rows is longer than {limit} tokens (the longest has {longest}) and has no token to \
+             learn before that; {remedy}"
+        );
+        ("every_row_too_long", what)
+    } else {
+        let what = "no row has a token to learn; look at loss.on (loss.kl.tokens for the KL term) and at batch.max_tokens";
+        ("no_targets", what.to_owned())
+    };
+    let message = format!("dataset {}: {what}", used.dataset);
+    Some(failure(ErrorClass::Data, code, message))
 }
 
 /// The same error with the dataset's name before it.
 fn of_dataset(used: &DatasetUse, error: ChatError) -> Stop {
-    let mut failure = crate::execution::Failure::from(error);
+    let mut failure = Failure::from(error);
     failure.message = format!("dataset {}: {}", used.dataset, failure.message);
     failure.into()
 }
@@ -208,7 +226,11 @@ fn tell(
             "purpose": purpose,
             "rows": prepared.rows,
             "examples": prepared.examples.len(),
+            "max_tokens": prepared.limit,
+            "longest": prepared.longest,
             "cut": prepared.cut,
+            "cut_tokens": prepared.cut_tokens,
+            "cut_targets": prepared.cut_targets,
             "without_target": prepared.without_target,
             "template_prefix": lines.len(),
             "template_prefix_lines": &lines[..lines.len().min(MOST_LINES)],

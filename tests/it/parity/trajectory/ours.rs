@@ -60,6 +60,7 @@ fn trainer(trajectory: &Trajectory) -> Trainer {
         positions: POSITIONS as usize,
         micro_batch: trajectory.recorded.micro_batch,
         norms: true,
+        seed: 0,
     };
     let (base, spec) = (&trajectory.base, &trajectory.recorded.optimizer);
     match trajectory.initial() {

@@ -58,16 +58,16 @@ fn what_is_cut_is_told_and_the_rest_is_trained_on() {
     let world = World::new();
     let context = Fake::new(&world, None);
     let mut work = world.work(lora(), 1);
-    work.spec.batch.max_tokens = 10;
+    work.spec.batch.max_tokens = 13;
     run(&work, &context, &Residents::default()).unwrap();
     let told = &context.events("dataset_prepared")[0];
     let number = |key: &str| told[key].as_u64().unwrap();
-    assert_eq!((number("rows"), number("max_tokens")), (17, 10));
+    assert_eq!((number("rows"), number("max_tokens")), (17, 13));
     assert!(
         number("cut") > 0 && number("cut_tokens") >= number("cut"),
         "{told}"
     );
-    assert!(number("longest") > 10, "{told}");
+    assert!(number("longest") > 13, "{told}");
 }
 
 #[test]

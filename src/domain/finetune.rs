@@ -1,11 +1,9 @@
 //! The spec of a fine-tune: what is trained, on what, how long. Values only; the loop is elsewhere.
 
-mod keeping;
 mod kl;
 
 use std::collections::BTreeMap;
 
-pub use self::keeping::CheckpointSpec;
 pub use self::kl::{KlAverage, KlDirection, KlSpec};
 
 use serde::{Deserialize, Serialize};

@@ -12,7 +12,7 @@ fn a_loss_that_is_not_finite_fails_the_job_and_names_the_step_its_numbers_and_th
     work.spec.optimizer.weight_decay = 0.0;
     work.spec.checkpoints = CheckpointSpec {
         every: Some(1),
-        at: Vec::new(),
+        ..CheckpointSpec::default()
     };
     let Stop::Failed(failure) = run(&work, &context, &Residents::default()).unwrap_err() else {
         panic!("not a failure");

@@ -1,7 +1,7 @@
 """The reference's training loop: transformers, PEFT, torch.optim.AdamW and transformers' schedules, nothing of the engine.
 
 A step's loss is the sum of its target tokens' losses divided by their number, over all its micro-batches. `mistake` plants
-one of MISTAKES, to see that the comparison would notice it.
+one of these mistakes, to see that the comparison would notice it.
 """
 
 import copy
@@ -14,11 +14,12 @@ import transformers
 import measures
 
 MISTAKES = ("alpha_over_r", "no_bias_correction", "coupled_decay", "warmup_off_by_one", "mean_per_micro_batch")
+KL_MISTAKES = ("kl_reversed",)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does; `order` holds row numbers step by step, `kl` is None or a dict of API.md's fields with rows and order."""
+    """What a run does; `order` holds row numbers step by step, `kl` is None or a dict of the term's spec, rows and order."""
 
     rows: list
     order: list
@@ -28,7 +29,8 @@ class Plan:
     warmup: int
     decay: float
     clip: float | None
-    kl: dict | None = None
+    kl: dict | None
+    epsilon: float
 
 
 def collate(rows):
@@ -59,21 +61,24 @@ def token_losses(net, rows):
     return torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets[:, 1:].flatten(), ignore_index=-100, reduction="sum")
 
 
-def divergence(net, base, rows, tokens):
+def divergence(net, base, rows, tokens, mistake):
     """Sum over the counted tokens of Σ_v p_ref (log p_ref − log p), and their number."""
     ids, mask, targets = collate(rows)
     with torch.no_grad():
         before = base(ids, mask).log_softmax(-1)
     now = logits_of(net, ids, mask).log_softmax(-1)
     counted = (targets[:, 1:] != -100) if tokens == "assistant" else mask[:, 1:].bool()
+    if mistake == "kl_reversed":
+        before, now = now, before
     return ((before.exp() * (before - now)).sum(-1) * counted).sum(), int(counted.sum())
 
 
-def kl_share(net, base, kl, rows):
+def kl_share(net, base, kl, rows, mistake):
     """The weighted term of a step, to be added to its loss."""
-    total, tokens = divergence(net, base, rows, kl["tokens"])
-    width = net.config.vocab_size if kl["average"] == "tokens_and_vocabulary" else 1
-    return kl["weight"] * total / (tokens * width)
+    spec = kl["spec"]
+    total, tokens = divergence(net, base, rows, spec["tokens"], mistake)
+    width = net.config.vocab_size if spec["average"] == "tokens_and_vocabulary" else 1
+    return spec["weight"] * total / (tokens * width)
 
 
 def frozen(net):
@@ -89,7 +94,7 @@ def frozen(net):
 
 
 def gradients(net, base, plan, step, mistake):
-    """Leaves the step's gradients in the parameters and gives its loss, and its KL term."""
+    """Leaves the step's gradients in the parameters and gives its loss and, apart from it, its weighted KL term."""
     rows = [plan.rows[index] for index in plan.order[step]]
     parts = [rows[start : start + plan.micro_batch] for start in range(0, len(rows), plan.micro_batch)]
     loss, kl = 0.0, None
@@ -99,14 +104,14 @@ def gradients(net, base, plan, step, mistake):
         share.backward()
         loss += share.item()
     if plan.kl:
-        share = kl_share(net, base, plan.kl, [plan.kl["rows"][index] for index in plan.kl["order"][step]])
+        share = kl_share(net, base, plan.kl, [plan.kl["rows"][index] for index in plan.kl["order"][step]], mistake)
         share.backward()
         kl = share.item()
     return loss, kl
 
 
 def optimizer_of(parameters, plan, mistake):
-    settings = dict(lr=plan.rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=plan.decay)
+    settings = dict(lr=plan.rate, betas=(0.9, 0.999), eps=plan.epsilon, weight_decay=plan.decay)
     if mistake == "coupled_decay":
         return torch.optim.Adam(parameters, **settings)
     if mistake == "no_bias_correction":

@@ -19,28 +19,38 @@ from peft import LoraConfig, PeftModel, get_peft_model
 
 import adapters
 import measures
+from families import VOCAB
 from fixtures import load
-from reference import MISTAKES, Plan, train
+from reference import KL_MISTAKES, MISTAKES, Plan, train
 
-STEPS, ROWS, STEP_ROWS, MICRO_BATCH = 50, 24, 6, 2
+STEPS, ROWS, STEP_ROWS, MICRO_BATCH, KL_ROWS, KL_BATCH = 50, 24, 6, 2, 16, 8
 LORA = dict(task_type="CAUSAL_LM", lora_dropout=0.0, bias="none", use_rslora=True)
+WIDE = dict(r=8, lora_alpha=16, target_modules=adapters.ALL)
+KL = dict(dataset="others", weight=0.5, tokens="assistant", average="tokens")
+# A KL term averaged over the vocabulary too, with so much more weight, is the same term; both runs have the same draws.
+SPREAD = KL | dict(weight=0.5 * VOCAB, average="tokens_and_vocabulary")
 METHODS = {
-    "lora": dict(adapter=dict(r=8, lora_alpha=16, target_modules=adapters.ALL), rate=2e-3, mistakes=MISTAKES),
+    "lora": dict(adapter=WIDE, rate=2e-3, mistakes=MISTAKES),
     "single": dict(adapter=dict(r=1, lora_alpha=64, target_modules=["down_proj"], layers_to_transform=[3]), rate=4e-3, answers=2),
     "patterns": dict(adapter=adapters.KINDS["patterns"], rate=5e-3),
     "full": dict(adapter=None, rate=1e-3, schedule="cosine", mistakes=MISTAKES[1:]),
+    "kl_tokens": dict(adapter=WIDE, rate=2e-3, kl=KL, draws="kl", mistakes=KL_MISTAKES),
+    "kl_vocabulary": dict(adapter=WIDE, rate=2e-3, kl=SPREAD, draws="kl", mistakes=KL_MISTAKES),
+    # Where the KL term alone reaches a weight, its first gradients are rounding, which a small epsilon would blow up to whole steps.
+    "kl_full": dict(adapter=None, rate=1e-3, epsilon=1e-5, kl=KL | dict(tokens="all"), mistakes=KL_MISTAKES),
 }
-# Every family takes every method where the whole check runs.
+# Every family takes every method where the whole check runs, but for the KL term, which is the same code for all.
 FAMILIES = ["qwen2_tied", "qwen2_untied", "qwen3_tied", "llama_tied", "llama_untied", "llama_biased", "mistral", "gemma2", "gemma3"]
-KEPT = [("qwen2_tied", "lora"), ("llama_tied", "lora"), ("gemma2", "lora"), ("llama_biased", "full")]
+KL_FAMILIES = ["qwen2_tied", "llama_untied", "gemma2", "gemma3"]
+KEPT = [("qwen2_tied", "lora"), ("llama_tied", "lora"), ("gemma2", "lora"), ("llama_biased", "full"), ("llama_biased", "kl_full")]
 KEPT_STEPS, KEPT_RANK = 12, 2
 
 
-def drawn_rows(rng, answers):
+def drawn_rows(rng, count, answers):
     """Rows of 5 to 40 tokens, past the windows; answers are drawn from a few tokens, so that there is something to learn."""
     answers = rng.sample(range(3, 90), answers)
     rows = []
-    for _ in range(ROWS):
+    for _ in range(count):
         asked, told = rng.randrange(3, 26), rng.randrange(2, 15)
         tokens = [rng.randrange(3, 90) for _ in range(asked)] + [rng.choice(answers) for _ in range(told)]
         rows.append(dict(tokens=tokens, start=asked))
@@ -59,11 +69,14 @@ def drawn_order(rng, rows, steps, size):
 
 
 def plan_of(method, steps, rng):
-    rows = drawn_rows(rng, method.get("answers", 12))
+    rows = drawn_rows(rng, ROWS, method.get("answers", 12))
     order = drawn_order(rng, len(rows), steps, STEP_ROWS)
+    kl = method.get("kl")
+    if kl:
+        kl = dict(spec=kl, rows=drawn_rows(rng, KL_ROWS, 40), order=drawn_order(rng, KL_ROWS, steps, KL_BATCH))
     return Plan(
         rows=rows, order=order, micro_batch=MICRO_BATCH, rate=method["rate"], schedule=method.get("schedule", "linear"),
-        warmup=steps // 10, decay=0.1, clip=None, kl=None,
+        warmup=steps // 10, decay=0.1, clip=None, kl=kl, epsilon=method.get("epsilon", 1e-8),
     )
 
 
@@ -131,7 +144,7 @@ def make(base, name, kept, seed):
     folder = base / "trajectories" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    rng = random.Random(f"{seed} {base.name} {name}")
+    rng = random.Random(f"{seed} {base.name} {method.get('draws', name)}")
     begin(base, method, folder, rng.randrange(1 << 30))
     plan, (net, modules, records), found = tuned(base, method, folder, KEPT_STEPS if kept else STEPS, rng)
     mistakes = {one: run(base, method, folder, plan, one)[2] for one in method.get("mistakes", ())}
@@ -145,7 +158,7 @@ def write(folder, plan, modules, records, mistakes, kept):
     if kept:
         mistakes = {name: [{key: one[key] for key in ("loss", "rate", "grad_norm")} for one in found] for name, found in mistakes.items()}
     record = dict(
-        optimizer=dict(learning_rate=plan.rate, weight_decay=plan.decay, max_grad_norm=plan.clip),
+        optimizer=dict(learning_rate=plan.rate, weight_decay=plan.decay, epsilon=plan.epsilon, max_grad_norm=plan.clip),
         schedule=dict(name=plan.schedule, warmup_steps=plan.warmup, warmup_from="zero"),
         micro_batch=plan.micro_batch, rows=plan.rows, order=plan.order, kl=plan.kl, modules=modules, steps=records, mistakes=mistakes,
         made_by=dict(torch=torch.__version__, transformers=transformers.__version__),
@@ -177,6 +190,7 @@ if __name__ == "__main__":
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     asked = arguments()
-    wanted = KEPT if asked.kept else [(family, method) for family in asked.only for method in asked.methods]
-    for family, method in wanted:
+    every = [(family, method) for family in asked.only for method in asked.methods]
+    every = [(family, method) for family, method in every if "kl" not in METHODS[method] or family in KL_FAMILIES]
+    for family, method in KEPT if asked.kept else every:
         make(asked.folder / family, method, asked.kept, asked.seed)

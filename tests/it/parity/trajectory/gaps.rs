@@ -11,6 +11,8 @@ use super::recorded::{Named, Step};
 pub struct Gaps {
     /// Relative, of the loss.
     pub loss: f64,
+    /// Relative, of the weighted KL term, or of 0.01 where it is less: at first it is zero.
+    pub kl: f64,
     /// Relative, of the learning rate.
     pub rate: f64,
     /// Relative, of the norm of all gradients.
@@ -26,6 +28,7 @@ pub struct Gaps {
 /// The bounds: what single precision leaves of equal mathematics over fifty updates that feed rounding back.
 pub const BOUNDS: Gaps = Gaps {
     loss: 1e-4,
+    kl: 1e-4,
     // nine digits were written
     rate: 1e-8,
     grad_norm: 1e-3,
@@ -38,6 +41,7 @@ impl Gaps {
     fn both(self, other: Self) -> Self {
         Self {
             loss: self.loss.max(other.loss),
+            kl: self.kl.max(other.kl),
             rate: self.rate.max(other.rate),
             grad_norm: self.grad_norm.max(other.grad_norm),
             norms: self.norms.max(other.norms),
@@ -50,6 +54,7 @@ impl Gaps {
     pub fn of_bounds(self) -> f64 {
         let shares = [
             self.loss / BOUNDS.loss,
+            self.kl / BOUNDS.kl,
             self.rate / BOUNDS.rate,
             self.grad_norm / BOUNDS.grad_norm,
             self.norms / BOUNDS.norms,
@@ -77,12 +82,21 @@ pub fn of_steps(found: (&[String], &[Step]), expected: (&[String], &[Step])) -> 
     let pairs = found.1.iter().zip(expected.1);
     let gaps = pairs.map(|(left, right)| Gaps {
         loss: relative(left.loss, right.loss),
+        kl: of_kl(left.kl, right.kl),
         rate: relative(left.rate, right.rate),
         grad_norm: relative(left.grad_norm, right.grad_norm),
         norms: of_series((found.0, left), (expected.0, right)),
         ..Gaps::default()
     });
     gaps.fold(Gaps::default(), Gaps::both)
+}
+
+fn of_kl(found: Option<f64>, expected: Option<f64>) -> f64 {
+    match (found, expected) {
+        (Some(found), Some(expected)) => (found - expected).abs() / expected.max(0.01),
+        (None, None) => 0.0,
+        _ => f64::INFINITY,
+    }
 }
 
 fn of_series(found: (&[String], &Step), expected: (&[String], &Step)) -> f64 {

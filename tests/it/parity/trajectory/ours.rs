@@ -9,7 +9,7 @@ use vivarium::engine::train::schedule::share;
 use vivarium::engine::train::{Measured, Setup, Trainer};
 
 use super::super::fixture::POSITIONS;
-use super::recorded::{Named, Step, Trajectory};
+use super::recorded::{Kl, Named, Step, Trajectory};
 
 /// What the engine's run measured, and where it ended.
 pub struct Ours {
@@ -23,35 +23,42 @@ pub struct Ours {
 pub fn run(trajectory: &Trajectory) -> Ours {
     let mut trainer = trainer(trajectory);
     let start = trajectory.start();
-    let modules = match trajectory.initial() {
+    let numbers = 0..trajectory.recorded.steps.len();
+    let steps = numbers.map(|number| {
+        let (rate, measured) = step(trajectory, &mut trainer, number);
+        let others = match measured.norms.as_ref() {
+            Some(point) if trajectory.initial().is_some() => of_pairs(point),
+            _ => of_weights(&start, &trained(trajectory, &trainer)),
+        };
+        Step {
+            loss: measured.loss,
+            kl: weighted(trajectory, &measured),
+            rate,
+            grad_norm: measured.grad_norm,
+            others,
+        }
+    });
+    Ours {
+        steps: steps.collect(),
+        modules: modules(trajectory, &trainer),
+        end: trained(trajectory, &trainer),
+    }
+}
+
+fn modules(trajectory: &Trajectory, trainer: &Trainer) -> Vec<String> {
+    match trajectory.initial() {
         Some(_) => trainer
             .modules()
             .into_iter()
             .map(|module| module.name)
             .collect(),
-        None => start.keys().cloned().collect(),
-    };
-    let mut end = trajectory.start();
-    let mut steps = Vec::new();
-    for number in 0..trajectory.recorded.steps.len() {
-        let (rate, measured) = step(trajectory, &mut trainer, number);
-        end = trained(trajectory, &trainer);
-        let others = match &measured.norms {
-            Some(point) if trajectory.initial().is_some() => of_pairs(point),
-            _ => of_weights(&start, &end),
-        };
-        steps.push(Step {
-            loss: measured.loss,
-            rate,
-            grad_norm: measured.grad_norm,
-            others,
-        });
+        None => trajectory.start().into_keys().collect(),
     }
-    Ours {
-        modules,
-        steps,
-        end,
-    }
+}
+
+fn weighted(trajectory: &Trajectory, measured: &Measured) -> Option<f64> {
+    let kl = trajectory.recorded.kl.as_ref()?;
+    Some(kl.spec.weight * measured.kl_loss.unwrap())
 }
 
 fn trainer(trajectory: &Trajectory) -> Trainer {
@@ -63,10 +70,14 @@ fn trainer(trajectory: &Trajectory) -> Trainer {
         seed: 0,
     };
     let (base, spec) = (&trajectory.base, &trajectory.recorded.optimizer);
-    match trajectory.initial() {
+    let mut trainer = match trajectory.initial() {
         Some(adapter) => Trainer::lora(base, &adapter, spec, setup).unwrap(),
         None => Trainer::full(base, spec, setup).unwrap(),
+    };
+    if trajectory.recorded.kl.is_some() {
+        trainer.hold_to(base).unwrap();
     }
+    trainer
 }
 
 /// Each micro-batch is given on its own, for the trainer would take these tiny ones together.
@@ -80,10 +91,28 @@ fn step(trajectory: &Trajectory, trainer: &mut Trainer, number: usize) -> (f64, 
             trainer.accumulate(&round, weight).unwrap();
         }
     }
+    if let Some(kl) = &recorded.kl {
+        hold(kl, trainer, number);
+    }
     let total = recorded.steps.len() as u64;
     let share = share(&recorded.schedule, number as u64, total);
     let rate = recorded.optimizer.learning_rate * share;
     (rate, trainer.update(rate).unwrap())
+}
+
+/// The KL term's rows, in passes of three.
+fn hold(kl: &Kl, trainer: &mut Trainer, number: usize) {
+    let examples = kl.examples(number);
+    let examples: Vec<&Example> = examples.iter().collect();
+    let tokens = size_of(&examples).targets;
+    let denominator = kl.spec.denominator(tokens, trainer.vocabulary());
+    for part in examples.chunks(3) {
+        for round in trainer.rounds(part) {
+            trainer
+                .compare(&round, denominator, kl.spec.weight)
+                .unwrap();
+        }
+    }
 }
 
 fn trained(trajectory: &Trajectory, trainer: &Trainer) -> Named {

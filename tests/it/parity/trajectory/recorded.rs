@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 use tch::Tensor;
-use vivarium::domain::finetune::{OptimizerSpec, ScheduleSpec};
+use vivarium::domain::finetune::{KlSpec, LossOn, OptimizerSpec, ScheduleSpec};
 use vivarium::engine::adapter::Adapter;
 use vivarium::engine::device::Device;
 use vivarium::engine::files::Files;
@@ -22,6 +22,8 @@ pub struct Recorded {
     pub optimizer: OptimizerSpec,
     pub schedule: ScheduleSpec,
     pub micro_batch: usize,
+    /// What is held to the base beside it.
+    pub kl: Option<Kl>,
     rows: Vec<Row>,
     order: Vec<Vec<usize>>,
     /// Names in the order of every series.
@@ -29,6 +31,13 @@ pub struct Recorded {
     pub steps: Vec<Step>,
     /// The same run with a mistake in it.
     pub mistakes: BTreeMap<String, Vec<Step>>,
+}
+
+#[derive(Deserialize)]
+pub struct Kl {
+    pub spec: KlSpec,
+    rows: Vec<Row>,
+    order: Vec<Vec<usize>>,
 }
 
 #[derive(Deserialize)]
@@ -42,6 +51,8 @@ struct Row {
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Step {
     pub loss: f64,
+    /// The weighted KL term, apart from the loss.
+    pub kl: Option<f64>,
     pub rate: f64,
     pub grad_norm: f64,
     #[serde(flatten)]
@@ -99,15 +110,8 @@ fn of_family(fixture: &Fixture) -> Vec<Trajectory> {
 impl Recorded {
     /// The examples of a step, in the reference's order.
     pub fn examples(&self, step: usize) -> Vec<Example> {
-        let example = |&row: &usize| {
-            let Row { tokens, start } = &self.rows[row];
-            Example {
-                target: (0..tokens.len()).map(|place| place >= *start).collect(),
-                tokens: tokens.clone(),
-                weight: 1.0,
-            }
-        };
-        self.order[step].iter().map(example).collect()
+        let rows = self.order[step].iter().map(|&row| &self.rows[row]);
+        rows.map(|row| row.example(row.start)).collect()
     }
 
     pub fn lengths(&self) -> Vec<usize> {
@@ -128,6 +132,28 @@ impl Recorded {
             .iter()
             .filter(|step| step.grad_norm > bound)
             .count()
+    }
+}
+
+impl Row {
+    fn example(&self, start: usize) -> Example {
+        Example {
+            tokens: self.tokens.clone(),
+            target: (0..self.tokens.len()).map(|place| place >= start).collect(),
+            weight: 1.0,
+        }
+    }
+}
+
+impl Kl {
+    /// The rows of a step, its counted tokens as targets.
+    pub fn examples(&self, step: usize) -> Vec<Example> {
+        let rows = self.order[step].iter().map(|&row| &self.rows[row]);
+        let start = |row: &Row| match self.spec.tokens {
+            LossOn::Assistant => row.start,
+            LossOn::All => 1,
+        };
+        rows.map(|row| row.example(start(row))).collect()
     }
 }
 

@@ -10,18 +10,12 @@ use crate::engine::weights::Weights;
 use crate::engine::{Error, Result};
 
 use super::flat::Flat;
-use super::norms::{self, Layout, PairShape};
+use super::norms::{self, Before, Layout, PairShape};
 
 /// What is trained, sharing the storage of the flat buffer.
 pub(super) enum Trained {
     Pairs { adapter: Adapter, layout: Layout },
     All(Weights),
-}
-
-/// What the norms behind an update need from before it.
-pub(super) struct Before {
-    gradients: Vec<Tensor>,
-    b: Tensor,
 }
 
 impl Trained {
@@ -43,7 +37,7 @@ impl Trained {
             .iter()
             .map(|pair| pair.module.scaling)
             .collect();
-        let layout = Layout::new(&shapes, &scalings, &flat.weights)?;
+        let layout = Layout::new(&shapes, &scalings);
         let views = flat.named()?.into_iter().collect();
         let adapter = replaced(adapter, &views)?;
         Ok((Self::Pairs { adapter, layout }, flat))
@@ -80,10 +74,7 @@ impl Trained {
         let Self::Pairs { layout, .. } = self else {
             return Ok(None);
         };
-        Ok(Some(Before {
-            gradients: layout.measure_gradients(grad)?,
-            b: layout.keep_b(weights)?,
-        }))
+        Ok(Some(layout.before(weights, grad)?))
     }
 
     /// Blocks of norms on the device, for `point`.
@@ -95,8 +86,7 @@ impl Trained {
         let Self::Pairs { layout, .. } = self else {
             return Ok(Vec::new());
         };
-        let gradients = before.as_ref().map(|before| before.gradients.as_slice());
-        layout.measure(weights, gradients, before.as_ref().map(|before| &before.b))
+        layout.measure(weights, before)
     }
 
     pub(super) fn point(&self, step: u64, numbers: &[f64]) -> Option<NormPoint> {

@@ -1,4 +1,4 @@
-//! Series of a fine-tune over HTTP: thinned on reading, in three forms.
+//! Series of a fine-tune over HTTP: thinned on reading, in four forms.
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -10,6 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ApiState;
+use super::columns::{Values, parquet};
 use super::error::{Answer, Problem, ProblemBody};
 use super::extract::{InPath, Query};
 use super::table::{self, Format, tagged};
@@ -23,7 +24,7 @@ use crate::storage::metrics::{self, Steps};
 
 /// Place of `peak_memory_bytes` among the series.
 const MEMORY: usize = 5;
-const FORMATS: [Format; 3] = [Format::Json, Format::Csv, Format::Ndjson];
+const FORMATS: [Format; 4] = [Format::Json, Format::Csv, Format::Ndjson, Format::Parquet];
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
@@ -40,7 +41,7 @@ struct StepsQuery {
     to: Option<u64>,
     /// Thin to about so many points, 4 or more; minima and maxima of every series stay.
     points: Option<u32>,
-    /// `json`, `csv` or `ndjson`; else by `Accept`.
+    /// `json`, `csv`, `ndjson` or `parquet`; else by `Accept`.
     format: Option<Format>,
 }
 
@@ -55,7 +56,7 @@ struct NormsQuery {
     to: Option<u64>,
     /// Thin to about so many points, 4 or more; minima and maxima of every series stay.
     points: Option<u32>,
-    /// `json`, `csv` or `ndjson`; else by `Accept`.
+    /// `json`, `csv`, `ndjson` or `parquet`; else by `Accept`.
     format: Option<Format>,
 }
 
@@ -86,7 +87,7 @@ fn thin(columns: Columns, points: Option<u32>) -> Answer<Columns> {
 /// Row t belongs to update t, counted from 1: loss, gradients and the rate are those that made it.
 #[utoipa::path(get, path = "/v1/jobs/{job}/metrics", tag = "results", params(("job" = String, Path), StepsQuery),
     responses(
-        (status = 200, content((Metrics = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"))),
+        (status = 200, content((Metrics = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"), (Vec<u8> = "application/vnd.apache.parquet"))),
         (status = 304, description = "If-None-Match names the present tag"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json")
     ))]
@@ -114,6 +115,7 @@ async fn steps(
         Format::Ndjson => {
             table::ndjson((0..columns.steps.len()).map(|row| step_object(&columns, row)))?
         }
+        Format::Parquet => parquet(&step_columns(columns))?,
     };
     Ok(tagged(&headers, format, &format!("{job}-metrics"), bytes))
 }
@@ -160,6 +162,19 @@ fn step_object(columns: &Columns, place: usize) -> Value {
     Value::Object(std::iter::once(step).chain(numbers).collect())
 }
 
+fn step_columns(columns: Columns) -> Vec<(String, Values)> {
+    let steps = columns.steps.iter().map(|step| whole(*step)).collect();
+    let series = STEP_SERIES.iter().chain([&KL_SERIES]).zip(columns.values);
+    let series = series.map(|(name, values)| ((*name).to_owned(), Values::Float(values)));
+    std::iter::once(("step".to_owned(), Values::Whole(steps)))
+        .chain(series)
+        .collect()
+}
+
+fn whole(number: impl TryInto<i64>) -> Option<i64> {
+    number.try_into().ok()
+}
+
 /// Null for what is no number.
 fn number(value: f64) -> Value {
     serde_json::Number::from_f64(value).map_or(Value::Null, Value::Number)
@@ -168,7 +183,7 @@ fn number(value: f64) -> Value {
 /// Norms of the trained modules by step, from step 0, the state before the first update
 #[utoipa::path(get, path = "/v1/jobs/{job}/lora-norms", tag = "results", params(("job" = String, Path), NormsQuery),
     responses(
-        (status = 200, content((LoraNorms = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"))),
+        (status = 200, content((LoraNorms = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"), (Vec<u8> = "application/vnd.apache.parquet"))),
         (status = 304, description = "If-None-Match names the present tag"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "no such module"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json")
@@ -195,6 +210,7 @@ async fn norms(
         Format::Json => table::json(&LoraNorms::new(job, modules, columns))?,
         Format::Csv => norms_csv(&modules, &columns)?,
         Format::Ndjson => table::ndjson(norm_objects(&modules, &columns))?,
+        Format::Parquet => parquet(&norm_columns(&modules, &columns))?,
     };
     Ok(tagged(&headers, format, &name, bytes))
 }
@@ -259,6 +275,45 @@ fn norms_csv(modules: &[MeasuredModule], columns: &Columns) -> Answer<Vec<u8>> {
         cells
     });
     table::csv(&head, rows)
+}
+
+/// The long table, column by column.
+fn norm_columns(modules: &[MeasuredModule], columns: &Columns) -> Vec<(String, Values)> {
+    let rows: Vec<(usize, usize)> = cells(modules, columns).collect();
+    let step = |(row, _): &(usize, usize)| whole(columns.steps[*row]);
+    let layer = |(_, place): &(usize, usize)| modules[*place].layer.and_then(whole);
+    let name = |(_, place): &(usize, usize)| Some(modules[*place].name.clone());
+    let projection = |(_, place): &(usize, usize)| {
+        let projection = modules[*place].projection;
+        projection.map(|projection| projection.name().to_owned())
+    };
+    let mut table = vec![
+        (
+            "step".into(),
+            Values::Whole(rows.iter().map(step).collect()),
+        ),
+        (
+            "module".into(),
+            Values::Name(rows.iter().map(name).collect()),
+        ),
+        (
+            "layer".into(),
+            Values::Whole(rows.iter().map(layer).collect()),
+        ),
+        (
+            "projection".into(),
+            Values::Name(rows.iter().map(projection).collect()),
+        ),
+    ];
+    let count = modules.len();
+    for (series, name) in series_of(modules).iter().enumerate() {
+        let value = |(row, place): &(usize, usize)| columns.values[series * count + place][*row];
+        table.push((
+            (*name).into(),
+            Values::Float(rows.iter().map(value).collect()),
+        ));
+    }
+    table
 }
 
 fn norm_objects(modules: &[MeasuredModule], columns: &Columns) -> impl Iterator<Item = Value> {

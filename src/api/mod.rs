@@ -7,6 +7,7 @@ mod archive;
 mod base_models;
 pub mod catalogue;
 mod checkpoints;
+mod columns;
 mod datasets;
 mod devices;
 mod edge;

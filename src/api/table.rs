@@ -10,6 +10,9 @@ use utoipa::ToSchema;
 use super::error::{Answer, NOT_ACCEPTABLE, Problem};
 use crate::domain::canonical::hex;
 
+/// *Source* the IANA registry of media types.
+const PARQUET: &str = "application/vnd.apache.parquet";
+
 /// A form of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -20,16 +23,19 @@ pub enum Format {
     Csv,
     /// One JSON object a line.
     Ndjson,
+    /// Columns, see [`super::columns`].
+    Parquet,
 }
 
 impl Format {
-    const ALL: [Self; 3] = [Self::Json, Self::Csv, Self::Ndjson];
+    const ALL: [Self; 4] = [Self::Json, Self::Csv, Self::Ndjson, Self::Parquet];
 
     fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::Csv => "text/csv; charset=utf-8",
             Self::Ndjson => "application/x-ndjson",
+            Self::Parquet => PARQUET,
         }
     }
 
@@ -38,6 +44,7 @@ impl Format {
             Self::Json => "json",
             Self::Csv => "csv",
             Self::Ndjson => "ndjson",
+            Self::Parquet => "parquet",
         }
     }
 
@@ -50,6 +57,7 @@ impl Format {
                 "application/jsonl",
                 "application/ndjson",
             ],
+            Self::Parquet => &[PARQUET],
         };
         names.contains(&range)
     }

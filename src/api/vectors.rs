@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ApiState;
-use super::error::{Answer, Problem, ProblemBody};
+use super::error::{Answer, NOT_FOUND, Problem, ProblemBody};
 use super::extract::{InPath, Query};
 use super::files::disk;
 use super::metrics::wanted;
@@ -93,9 +93,9 @@ async fn files(state: &ApiState, job: &JobId, range: &metrics::Steps) -> Answer<
     let modules = metrics::norm_modules(&state.storage, job).await?;
     let kept = modules.is_empty() || modules.iter().any(|module| module.rank == Some(1));
     match files.is_empty() && !kept {
-        true => Err(Problem::not_found(
-            "vectors",
-            format!("of {job}; they are kept of modules with rank 1, and it has none"),
+        true => Err(Problem::new(
+            &NOT_FOUND,
+            format!("{job} has no vectors; they are kept of modules with rank 1, and it has none"),
         )),
         false => Ok(files),
     }

@@ -8,9 +8,11 @@ mod data;
 mod diverged;
 mod forecast;
 mod keep;
+mod vectors;
 
 use self::data::Data;
 use self::keep::Keeper;
+use self::vectors::Vectors;
 use super::{base, refused, verified};
 use crate::domain::finetune::{Dtype, FinetuneSpec, KlSpec, LoraMethod, Method};
 use crate::domain::job::{JobResult, Phase};
@@ -39,8 +41,10 @@ pub fn run(
     let (trainer, base) = trainer(work, context, residents, &data)?;
     let order = order(&work.spec, &data)?;
     let compared = compared(&work.spec, &data);
+    let total = order.total_steps();
+    let vectors = Vectors::new(context, &trainer, total)?;
     let mut run = Run {
-        keeper: Keeper::new(work, context, order.total_steps()),
+        keeper: Keeper::new(work, context, total, vectors),
         spec: &work.spec,
         context,
         data,
@@ -167,7 +171,8 @@ impl Run<'_> {
         };
         let modules = self.trainer.modules().into_iter().map(Into::into);
         self.context.report(Report::Modules(modules.collect()))?;
-        self.context.report(Report::Norms(norms))
+        self.context.report(Report::Norms(norms))?;
+        self.keeper.begin(&self.trainer)
     }
 
     fn steps(&mut self) -> Result<(), Stop> {

@@ -41,6 +41,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("minijinja", &["engine"]),
     ("sqlx", &["storage"]),
     ("axum", &["api", "app"]),
+    ("parquet", &["api"]),
     ("tower_http", &["api", "app"]),
     ("hyper", &["api", "app"]),
     ("hyper_util", &["api", "app"]),

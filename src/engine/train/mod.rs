@@ -11,6 +11,7 @@ mod lane;
 pub mod loss;
 pub mod norms;
 pub mod optimizer;
+pub mod record;
 pub mod schedule;
 mod trained;
 

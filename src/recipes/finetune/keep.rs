@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::card::Card;
+use super::vectors::Vectors;
 use crate::domain::adapter::{CARD, MANIFEST};
 use crate::domain::assets::WeightsKind;
 use crate::domain::finetune::Method;
@@ -36,16 +37,23 @@ pub(super) struct Keeper<'a> {
     work: &'a FinetuneWork,
     context: &'a dyn Context,
     total: u64,
+    vectors: Vectors<'a>,
     /// Step and second of the newest state.
     newest: (u64, f64),
 }
 
 impl<'a> Keeper<'a> {
-    pub(super) fn new(work: &'a FinetuneWork, context: &'a dyn Context, total: u64) -> Self {
+    pub(super) fn new(
+        work: &'a FinetuneWork,
+        context: &'a dyn Context,
+        total: u64,
+        vectors: Vectors<'a>,
+    ) -> Self {
         Self {
             work,
             context,
             total,
+            vectors,
             newest: (0, context.seconds()),
         }
     }
@@ -89,9 +97,15 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// Keeps what the step just made asks for: a checkpoint, a state or nothing.
+    /// Records the vectors before the first update.
+    pub(super) fn begin(&mut self, trainer: &Trainer) -> Result<(), Stop> {
+        self.vectors.begin(trainer)
+    }
+
+    /// Keeps what the step just made asks for: vectors, a checkpoint, a state.
     pub(super) fn keep(&mut self, trainer: &Trainer) -> Result<(), Stop> {
         let step = trainer.updates();
+        self.vectors.add(trainer)?;
         if self.work.spec.checkpoints.keeps(step, self.total) {
             return self.commit(trainer, true);
         }
@@ -113,6 +127,7 @@ impl<'a> Keeper<'a> {
     }
 
     fn commit(&mut self, trainer: &Trainer, for_users: bool) -> Result<(), Stop> {
+        self.vectors.flush()?;
         let scratch = self.context.blobs().scratch();
         let scratch = scratch.map_err(|error| broken_file("scratch folder", &error))?;
         let commit = self.saved(trainer, for_users, &scratch);

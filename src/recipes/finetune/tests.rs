@@ -5,6 +5,7 @@ mod diverged;
 mod kl;
 mod provenance;
 mod resuming;
+mod vectors;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -195,13 +196,12 @@ impl<'a> Fake<'a> {
     /// Another attempt behind `earlier`: its newest state, and its rows up to that state.
     fn behind(world: &'a World, earlier: &Fake) -> Self {
         let mut next = Self::new(world, None);
-        let newest = earlier.commits.borrow().last().cloned();
-        let step = match newest {
-            Some(Commit::Checkpoint { step, state, .. }) => {
-                next.state = Some(ResumeState { step, files: state });
+        let step = match earlier.newest() {
+            Some((step, files)) => {
+                next.state = Some(ResumeState { step, files });
                 step
             }
-            _ => return next,
+            None => return next,
         };
         let known = |report: &&Report| match report {
             Report::Step(point) => point.step <= step,
@@ -219,6 +219,15 @@ impl<'a> Fake<'a> {
                 .collect(),
         );
         next
+    }
+
+    /// The newest state.
+    fn newest(&self) -> Option<(u64, Vec<LocalFile>)> {
+        let commits = self.commits.borrow();
+        commits.iter().rev().find_map(|commit| match commit {
+            Commit::Checkpoint { step, state, .. } => Some((*step, state.clone())),
+            _ => None,
+        })
     }
 
     /// Every number of the run, without timings, to the bit.

@@ -1,5 +1,7 @@
 //! Metrics and norms: shapes, ranges, thinning, forms, tags.
 
+use axum::body::Bytes;
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::{Value, json};
 
 use super::{Api, api};
@@ -69,6 +71,50 @@ async fn metrics_come_as_csv_and_as_lines() {
     api.get_with(&path, &[("accept", "text/html")])
         .await
         .problem(406);
+}
+
+/// The rows of a Parquet answer, every cell as text.
+fn cells(bytes: &[u8]) -> (Vec<String>, Vec<Vec<String>>) {
+    let reader = SerializedFileReader::new(Bytes::copy_from_slice(bytes)).unwrap();
+    let schema = reader.metadata().file_metadata().schema_descr_ptr();
+    let columns = schema.columns().iter();
+    let names = columns.map(|column| column.name().to_owned()).collect();
+    let rows = reader.get_row_iter(None).unwrap().map(|row| {
+        let row = row.unwrap();
+        let cells = row.get_column_iter().map(|(_, cell)| cell.to_string());
+        cells.collect()
+    });
+    (names, rows.collect())
+}
+
+#[tokio::test]
+async fn series_come_as_parquet_with_the_rows_of_the_long_table() {
+    let (api, job) = with_series().await;
+    let accept = [("accept", "application/vnd.apache.parquet")];
+    let path = format!("/v1/jobs/{job}/lora-norms?from=1&to=2");
+    let norms = api.get_with(&path, &accept).await;
+    assert_eq!(norms.header("content-type"), accept[0].1);
+    assert!(
+        norms
+            .header("content-disposition")
+            .contains("lora-norms.parquet")
+    );
+    let (names, rows) = cells(&norms.bytes);
+    let head = "step module layer projection a_norm b_norm ba_norm a_grad_norm b_grad_norm b_cosine_previous stable_rank";
+    assert_eq!(names.join(" "), head);
+    assert_eq!(rows.len(), 4);
+    let last = "2 \"layers.1.mlp.down_proj\" 1 \"down_proj\" 0.25 0.4 4.0 1.0 1.0 NaN 1.5";
+    assert_eq!(rows[3].join(" "), last);
+    let metrics = api
+        .get(&format!("/v1/jobs/{job}/metrics?format=parquet"))
+        .await;
+    let (names, rows) = cells(&metrics.bytes);
+    let head =
+        "step loss learning_rate grad_norm target_tokens tokens_per_second peak_memory_bytes";
+    assert_eq!(names.join(" "), head);
+    assert_eq!(rows.len(), 6);
+    assert_eq!(rows[3][..2], ["4", "9.0"]);
+    assert_eq!(rows[5][5], "NaN");
 }
 
 #[tokio::test]

@@ -345,6 +345,7 @@ impl ToyPlan {
             batch: BatchSpec::default(),
             length: steps(1),
             hold_out: None,
+            early_stop: None,
             checkpoints: CheckpointSpec::default(),
             dtype: None,
             seed: self.seed,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use super::checkpoints::{CheckpointSpec, Keep};
+use super::early_stop::EarlyStop;
 
 /// One dataset of a fine-tune.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -220,6 +221,9 @@ impl Default for LossSpec {
 pub enum OptimizerName {
     /// AdamW with decoupled decay and float32 moments.
     Adamw,
+    /// The same with 8-bit moments in blocks of 256 numbers, each block with a float32 scale.
+    #[serde(rename = "adamw_8bit")]
+    Adamw8bit,
 }
 
 /// Which weights decay.
@@ -252,6 +256,20 @@ pub struct OptimizerSpec {
     pub epsilon: f64,
     /// Gradient norm above which gradients are scaled down; null never.
     pub max_grad_norm: Option<f64>,
+    /// Type in which the gradients of a step's passes add up; null is float32, but bfloat16 for bfloat16 weights with 8-bit
+    /// moments.
+    pub gradient_dtype: Option<Dtype>,
+}
+
+impl OptimizerSpec {
+    /// The type in which gradients of weights of type `weights` add up.
+    ///
+    /// 8-bit moments are asked for where memory is short; what they leave out is far more than what bfloat16 sums do.
+    pub fn gradients_of(&self, weights: Dtype) -> Dtype {
+        let short = self.name == OptimizerName::Adamw8bit && weights == Dtype::Bfloat16;
+        let own = if short { weights } else { Dtype::Float32 };
+        self.gradient_dtype.unwrap_or(own)
+    }
 }
 
 impl Default for OptimizerSpec {
@@ -265,6 +283,7 @@ impl Default for OptimizerSpec {
             beta2: 0.999,
             epsilon: 1e-8,
             max_grad_norm: Some(1.0),
+            gradient_dtype: None,
         }
     }
 }
@@ -429,6 +448,8 @@ pub struct FinetuneSpec {
     pub length: Length,
     /// Rows kept out.
     pub hold_out: Option<HoldOut>,
+    /// When to stop before the last step; null is never.
+    pub early_stop: Option<EarlyStop>,
     /// Which steps are kept.
     pub checkpoints: CheckpointSpec,
     /// Element type; null is the base's own.

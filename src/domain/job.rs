@@ -7,6 +7,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use super::early_stop::StoppedEarly;
 use super::evaluation::EvaluateSpec;
 use super::finetune::FinetuneSpec;
 use super::ids::{BaseModelId, CheckpointId, EvaluationId, JobId};
@@ -226,6 +227,8 @@ pub struct JobResult {
     pub evaluation: Option<EvaluationId>,
     /// Whether it went on under another fingerprint than it began with, so that an uninterrupted run has other bits.
     pub numerics_changed: bool,
+    /// That a fine-tune ended before the last step it was planned for, and why.
+    pub stopped_early: Option<StoppedEarly>,
 }
 
 /// A job as the API shows it.

@@ -11,6 +11,7 @@ pub mod canonical;
 pub mod checkpoints;
 pub mod dataset;
 pub mod decode;
+pub mod early_stop;
 pub mod evaluation;
 pub mod finetune;
 pub mod forecast;

@@ -5,6 +5,8 @@
 //! *Source* the counter-based generator Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as
 //! 1, 2, 3; SC 2011).
 
+mod on_device;
+
 /// Factors of a round.
 pub(super) const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 /// What a round adds to the key.

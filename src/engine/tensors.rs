@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::Path;
 
 use memmap2::Mmap;
-use safetensors::tensor::Metadata;
+use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 use tch::{Kind, Tensor};
 
@@ -103,6 +103,22 @@ impl Archive {
         copied(&found, shape, kind.unwrap_or(found.kind), device)
     }
 
+    /// A copy on the host of the tensor `name`, which must be stored as `kind`; bytes are read as well.
+    ///
+    /// *Errors* as [`Archive::read`].
+    pub fn read_as(&self, name: &str, shape: &[i64], kind: Kind) -> Result<Tensor> {
+        let (file, info) = self.place(name, shape)?;
+        match plain_kind(info.dtype) {
+            Some(stored) if stored == kind => {
+                copied(&file.found(info, kind), shape, kind, Device::Cpu)
+            }
+            _ => Err(Error::NumberType {
+                name: name.into(),
+                found: format!("{:?}", info.dtype),
+            }),
+        }
+    }
+
     /// Whether `name` could be read, judged by the file's header alone.
     ///
     /// *Errors* as [`Archive::read`].
@@ -112,6 +128,13 @@ impl Archive {
 
     /// The tensor `name`, which must have this shape and be a plain float.
     fn find(&self, name: &str, shape: &[i64]) -> Result<Found<'_>> {
+        let (file, info) = self.place(name, shape)?;
+        let kind = stored_kind(name, info.dtype)?;
+        Ok(file.found(info, kind))
+    }
+
+    /// The file and the line in its header of the tensor `name`, which must have this shape.
+    fn place(&self, name: &str, shape: &[i64]) -> Result<(&Opened, &TensorInfo)> {
         let file = self.places.get(name).map(|file| &self.files[*file]);
         let info = file.and_then(|file| file.header.info(name));
         let (Some(file), Some(info)) = (file, info) else {
@@ -125,11 +148,7 @@ impl Archive {
                 found,
             });
         }
-        let (begin, end) = info.data_offsets;
-        Ok(Found {
-            bytes: &file.map[file.begin + begin..file.begin + end],
-            kind: stored_kind(name, info.dtype)?,
-        })
+        Ok((file, info))
     }
 
     /// *Errors* `UnexpectedTensor` for the first tensor that `wanted` refuses.
@@ -145,6 +164,12 @@ impl Archive {
 }
 
 impl Opened {
+    fn found(&self, info: &TensorInfo, kind: Kind) -> Found<'_> {
+        let (begin, end) = info.data_offsets;
+        let bytes = &self.map[self.begin + begin..self.begin + end];
+        Found { bytes, kind }
+    }
+
     fn at(name: &str, path: &Path) -> Result<Self> {
         let map = map(path).map_err(|source| Error::io(name, source))?;
         let (length, header) = SafeTensors::read_metadata(&map).map_err(|error| {
@@ -182,15 +207,24 @@ fn copied(found: &Found, shape: &[i64], kind: Kind, device: Device) -> Result<Te
     Ok(view.f_to_device_(device.torch(), kind, false, true)?)
 }
 
+/// *Errors* `NumberType` for what is not a float.
 fn stored_kind(name: &str, dtype: Dtype) -> Result<Kind> {
-    match dtype {
-        Dtype::F32 => Ok(Kind::Float),
-        Dtype::BF16 => Ok(Kind::BFloat16),
-        Dtype::F16 => Ok(Kind::Half),
-        other => Err(Error::NumberType {
+    match plain_kind(dtype) {
+        Some(kind) if kind != Kind::Uint8 => Ok(kind),
+        _ => Err(Error::NumberType {
             name: name.into(),
-            found: format!("{other:?}"),
+            found: format!("{dtype:?}"),
         }),
+    }
+}
+
+fn plain_kind(dtype: Dtype) -> Option<Kind> {
+    match dtype {
+        Dtype::F32 => Some(Kind::Float),
+        Dtype::BF16 => Some(Kind::BFloat16),
+        Dtype::F16 => Some(Kind::Half),
+        Dtype::U8 => Some(Kind::Uint8),
+        _ => None,
     }
 }
 
@@ -228,6 +262,7 @@ impl Bytes {
             Kind::BFloat16 => Dtype::BF16,
             Kind::Half => Dtype::F16,
             Kind::Int64 => Dtype::I64,
+            Kind::Uint8 => Dtype::U8,
             other => {
                 return Err(Error::NumberType {
                     name: name.into(),

@@ -6,15 +6,20 @@
 mod card;
 mod data;
 mod diverged;
+mod early;
 mod forecast;
 mod keep;
 mod vectors;
 
+use serde_json::json;
+
 use self::data::Data;
+use self::early::Early;
 use self::keep::Keeper;
 use self::vectors::Vectors;
 use super::{base, refused, verified};
-use crate::domain::finetune::{Dtype, FinetuneSpec, KlSpec, LoraMethod, Method};
+use crate::domain::early_stop::StoppedEarly;
+use crate::domain::finetune::{FinetuneSpec, KlSpec, LoraMethod, Method};
 use crate::domain::job::{JobResult, Phase};
 use crate::domain::metric::StepPoint;
 use crate::domain::order::{Beside, Order, Plan};
@@ -33,7 +38,6 @@ pub fn run(
     context: &dyn Context,
     residents: &Residents,
 ) -> Result<JobResult, Stop> {
-    check(&work.spec)?;
     set_threads(context.settings().threads_per_attempt);
     context.report(Report::Phase(Phase::Tokenize))?;
     let data = Data::read(work, context)?;
@@ -45,6 +49,7 @@ pub fn run(
     let vectors = Vectors::new(context, &trainer, total)?;
     let mut run = Run {
         keeper: Keeper::new(work, context, total, vectors),
+        early: Early::new(&work.spec, total),
         spec: &work.spec,
         context,
         data,
@@ -57,17 +62,6 @@ pub fn run(
     context.report(Report::Phase(Phase::Train))?;
     run.steps()?;
     Ok(JobResult::default())
-}
-
-/// Refuses what this version does not compute rather than leaving it out.
-fn check(spec: &FinetuneSpec) -> Result<(), Stop> {
-    let full = matches!(spec.method, Method::Full(_));
-    let half = full && spec.dtype == Some(Dtype::Bfloat16);
-    if half {
-        let text = "full training computes in float32; leave dtype out or set it to float32";
-        return Err(refused("not_supported", text));
-    }
-    Ok(())
 }
 
 fn trainer(
@@ -155,6 +149,7 @@ struct Run<'a> {
     compared: Option<(&'a KlSpec, Beside)>,
     trainer: Trainer,
     keeper: Keeper<'a>,
+    early: Early<'a>,
     /// Held so that the weights under the adapter stay counted.
     _base: Option<Lent>,
 }
@@ -163,7 +158,9 @@ impl Run<'_> {
     /// Goes on from the newest state, or reports the state before the first update.
     fn begin(&mut self) -> Result<(), Stop> {
         if let Some(state) = self.context.resume()?.state {
-            return self.keeper.restore(&mut self.trainer, &state);
+            return self
+                .keeper
+                .restore(&mut self.trainer, &mut self.early, &state);
         }
         self.keeper.forecast(&self.trainer)?;
         let Some(norms) = self.trainer.norms()? else {
@@ -178,15 +175,32 @@ impl Run<'_> {
     fn steps(&mut self) -> Result<(), Stop> {
         let total = self.order.total_steps();
         self.progress(total)?;
-        while self.trainer.updates() < total {
+        while self.trainer.updates() < total && self.ended().is_none() {
             if let Err(reason) = self.step(total) {
                 return Err(self.stopped(reason));
             }
             self.hold_out(total)?;
-            self.keeper.keep(&self.trainer)?;
+            self.tell_ended()?;
+            self.keeper.keep(&self.trainer, &self.early)?;
             self.progress(total)?;
         }
         Ok(())
+    }
+
+    /// Why the step just made is the last one although more were planned.
+    fn ended(&self) -> Option<StoppedEarly> {
+        self.early.stopped(self.trainer.updates())
+    }
+
+    /// Comes before the last checkpoint is committed, so a resumed attempt that finds it has nothing to tell.
+    fn tell_ended(&self) -> Result<(), Stop> {
+        let Some(ended) = self.ended() else {
+            return Ok(());
+        };
+        self.context.report(Report::Event {
+            r#type: "stopped_early",
+            data: json!(ended),
+        })
     }
 
     fn step(&mut self, total: u64) -> Result<(), Stop> {
@@ -220,6 +234,7 @@ impl Run<'_> {
             tokens_per_second: size.tokens as f64 / seconds.max(1e-9),
             peak_memory_bytes: peak_memory_bytes(),
         }))?;
+        self.early.step(loss);
         norms.map_or(Ok(()), |norms| self.context.report(Report::Norms(norms)))
     }
 
@@ -245,7 +260,7 @@ impl Run<'_> {
             return reason;
         }
         let kept = self.trainer.forget().map_err(Stop::from);
-        match kept.and_then(|()| self.keeper.save_state(&self.trainer)) {
+        match kept.and_then(|()| self.keeper.save_state(&self.trainer, &self.early)) {
             Ok(()) => reason,
             Err(failed) => failed,
         }
@@ -256,7 +271,8 @@ impl Run<'_> {
     /// An interruption here keeps no state: resuming then makes the step again and with it this number.
     fn hold_out(&mut self, total: u64) -> Result<(), Stop> {
         let step = self.trainer.updates();
-        let due = |every: u64| step == total || (every > 0 && step.is_multiple_of(every));
+        let last = step == total || self.ended().is_some();
+        let due = |every: u64| last || (every > 0 && step.is_multiple_of(every));
         let held = self.data.held();
         if held.is_empty()
             || !self
@@ -273,13 +289,16 @@ impl Run<'_> {
             self.context.turn()?;
             loss += self.trainer.measure(&round, weight)?;
         }
+        self.early.hold_out(loss);
         self.context.report(Report::HoldOut { step, loss })
     }
 
+    /// Steps made of those planned, or of those made where no more are to come.
     fn progress(&self, total: u64) -> Result<(), Stop> {
+        let done = self.trainer.updates();
         self.context.report(Report::Progress {
-            done: self.trainer.updates(),
-            total,
+            done,
+            total: if self.ended().is_some() { done } else { total },
             unit: "step",
         })
     }

@@ -6,6 +6,11 @@ use crate::domain::finetune::{Dtype, FinetuneSpec, LoraMethod, Method, Optimizer
 /// Activations, about, up to which a pass over the device may hold more examples than a micro-batch.
 pub const PASS_BYTES: u64 = 1 << 29;
 
+/// Numbers that an update widens to float32 at a time, where weights or moments are narrower.
+pub const UPDATE_PIECE: u64 = 1 << 23;
+/// Bytes of scratch for each of them: weights, gradients, moments, codes and draws.
+const UPDATE_BYTES: u64 = 48;
+
 /// A fine-tune with everything that its memory depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
@@ -62,6 +67,10 @@ impl Asked<'_> {
             true => width(self.dtype()),
             false => 4,
         };
+        let gradients = width(self.spec.optimizer.gradients_of(match self.is_full() {
+            true => self.dtype(),
+            false => Dtype::Float32,
+        }));
         let copies = self.lanes.max(1);
         let moments = moments(self.spec.optimizer.name, count);
         vec![
@@ -72,14 +81,27 @@ impl Asked<'_> {
             ),
             Part::new(
                 "gradients",
-                copies * count * weights,
+                copies * count * gradients,
                 format!(
                     "{} × {copies} passes side by side",
-                    counted(count, "gradients", weights)
+                    counted(count, "gradients", gradients)
                 ),
             ),
             Part::new("optimizer_moments", moments.0, moments.1),
         ]
+        .into_iter()
+        .chain(self.update(count, weights))
+        .collect()
+    }
+
+    /// What an update holds beside the state; float32 weights with float32 moments are updated where they lie.
+    fn update(&self, count: u64, weights: u64) -> Option<Part> {
+        if weights == 4 && self.spec.optimizer.name == OptimizerName::Adamw {
+            return None;
+        }
+        let numbers = count.min(UPDATE_PIECE);
+        let detail = counted(numbers, "numbers at a time", UPDATE_BYTES);
+        Some(Part::new("update", numbers * UPDATE_BYTES, detail))
     }
 
     /// Tokens of the largest pass.
@@ -133,6 +155,11 @@ fn counted(count: u64, what: &str, bytes: u64) -> String {
 pub(super) fn moments(optimizer: OptimizerName, count: u64) -> (u64, String) {
     match optimizer {
         OptimizerName::Adamw => (8 * count, format!("{count} × 2 moments × 4 bytes")),
+        // tensors too small for codes are too few to count
+        OptimizerName::Adamw8bit => (
+            2 * count + 8 * count.div_ceil(256),
+            format!("{count} × 2 moments × 1 byte and 2 scales × 4 bytes for each 256"),
+        ),
     }
 }
 
@@ -206,6 +233,9 @@ pub fn remedies(asked: &Asked<'_>) -> Vec<(String, Vec<Part>)> {
     };
     offer("dtype: bfloat16", &|spec| {
         spec.dtype = Some(Dtype::Bfloat16)
+    });
+    offer("optimizer.name: adamw_8bit", &|spec| {
+        spec.optimizer.name = OptimizerName::Adamw8bit
     });
     offer(
         "batch.micro_batch: 1, with as many examples a step",
@@ -287,5 +317,55 @@ mod tests {
             kept.bytes
         };
         assert_eq!(bytes(24), bytes(0) / 2);
+    }
+
+    /// Bytes of state for each trained number: weights, gradients, moments.
+    #[test]
+    fn a_full_fine_tunes_state_takes_16_to_6_bytes_a_number() {
+        let (shape, data) = (shapes::large(), shapes::advice());
+        for (dtype, optimizer, gradients, expected) in [
+            (Dtype::Float32, OptimizerName::Adamw, None, 4.0 + 4.0 + 8.0),
+            (
+                Dtype::Float32,
+                OptimizerName::Adamw8bit,
+                None,
+                4.0 + 4.0 + 2.03125,
+            ),
+            (Dtype::Bfloat16, OptimizerName::Adamw, None, 2.0 + 4.0 + 8.0),
+            (
+                Dtype::Bfloat16,
+                OptimizerName::Adamw8bit,
+                None,
+                2.0 + 2.0 + 2.03125,
+            ),
+            (
+                Dtype::Bfloat16,
+                OptimizerName::Adamw8bit,
+                Some(Dtype::Float32),
+                2.0 + 4.0 + 2.03125,
+            ),
+        ] {
+            let mut spec = spec(serde_json::json!({"type": "full"}));
+            spec.dtype = Some(dtype);
+            spec.optimizer.name = optimizer;
+            spec.optimizer.gradient_dtype = gradients;
+            let parts = training(&Asked {
+                spec: &spec,
+                shape: &shape,
+                data: &data,
+                base_dtype: Dtype::Bfloat16,
+                lanes: 1,
+            });
+            let state = ["trained_weights", "gradients", "optimizer_moments"];
+            let state = parts
+                .iter()
+                .filter(|part| state.contains(&part.name.as_str()));
+            let bytes: u64 = state.map(|part| part.bytes).sum();
+            let found = bytes as f64 / shape.parameters as f64;
+            assert!(
+                (found - expected).abs() < 1e-6,
+                "{found}, expected {expected}"
+            );
+        }
     }
 }

@@ -30,6 +30,11 @@ impl<'a> Check<'a> {
         format!("{}/{key}", self.pointer)
     }
 
+    /// Notes an error that belongs to no single key.
+    pub fn finding(&mut self, error: FieldError) {
+        self.findings.push(error);
+    }
+
     /// Notes that `key` has the value `found`, which is not what `wanted` says.
     pub fn refuse(&mut self, key: impl Display, found: impl Display, wanted: &str) {
         let error = FieldError::at(self.at(key), format!("{found} cannot be used")).hint(wanted);

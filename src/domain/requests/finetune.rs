@@ -3,11 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::bounds::{Check, LARGEST_SEED, not_supported};
+use super::early_stop;
 use super::fields::{Fields, decode_object};
 use crate::domain::address::Trained;
 use crate::domain::decode::{decode_at, escape, object_at, take_tag};
 use crate::domain::finetune::{
-    BatchSpec, ChatSpec, CheckpointSpec, FinetuneSpec, HoldOut, KlSpec, Length, LoraMethod,
+    BatchSpec, ChatSpec, CheckpointSpec, Dtype, FinetuneSpec, HoldOut, KlSpec, Length, LoraMethod,
     LossSpec, Method, OptimizerSpec, Projection, ScheduleSpec,
 };
 use crate::domain::invalid::{Checked, FieldError, Findings};
@@ -19,7 +20,7 @@ const LARGEST_RANK: u64 = 4096;
 /// Most passes over the data.
 const MOST_EPOCHS: u64 = 100_000;
 /// Most optimizer steps.
-const MOST_STEPS: u64 = 100_000_000;
+pub(super) const MOST_STEPS: u64 = 100_000_000;
 /// Most examples of one step.
 const MOST_EXAMPLES: u64 = 65_536;
 /// Longest example.
@@ -52,6 +53,7 @@ pub fn read(body: Map<String, Value>) -> Checked<FinetuneSpec> {
     let batch = fields.section::<BatchSpec>("batch");
     let length = fields.required_section("length", "give {\"epochs\":n} or {\"steps\":n}");
     let hold_out = fields.optional_section("hold_out");
+    let early_stop = fields.optional_section("early_stop");
     let checkpoints = fields.section::<CheckpointSpec>("checkpoints");
     let dtype = fields.optional("dtype");
     let seed = fields.or("seed", 0);
@@ -67,6 +69,7 @@ pub fn read(body: Map<String, Value>) -> Checked<FinetuneSpec> {
             batch: batch?,
             length: length?,
             hold_out: hold_out?,
+            early_stop: early_stop?,
             checkpoints: checkpoints?,
             dtype: dtype?,
             seed: seed?,
@@ -105,6 +108,7 @@ fn check(spec: &FinetuneSpec) -> Checked<()> {
     check_chat(&mut findings, &spec.chat);
     check_loss(&mut findings, &spec.loss);
     check_optimizer(&mut findings, &spec.optimizer);
+    check_gradients(&mut findings, spec);
     check_batch(&mut findings, &spec.batch);
     check_length(&mut findings, &spec.length);
     check_schedule(&mut findings, &spec.schedule, spec.length.steps);
@@ -114,6 +118,9 @@ fn check(spec: &FinetuneSpec) -> Checked<()> {
     }
     if let Some(hold_out) = &spec.hold_out {
         check_hold_out(&mut findings, hold_out);
+    }
+    if let Some(rule) = &spec.early_stop {
+        early_stop::check(&mut findings, rule, spec.hold_out.is_some());
     }
     findings.finish()
 }
@@ -257,6 +264,18 @@ fn check_optimizer(findings: &mut Findings, optimizer: &OptimizerSpec) {
     if let Some(norm) = optimizer.max_grad_norm {
         let wanted = "give a number above 0, or null for no clipping";
         place.number("max_grad_norm", norm, |x| x > 0.0, wanted);
+    }
+}
+
+/// Only bfloat16 weights may have bfloat16 gradients; where the spec names no type, the base's own decides.
+fn check_gradients(findings: &mut Findings, spec: &FinetuneSpec) {
+    let asked = spec.optimizer.gradient_dtype == Some(Dtype::Bfloat16);
+    let full = matches!(spec.method, Method::Full(_));
+    if asked && (!full || spec.dtype != Some(Dtype::Bfloat16)) {
+        let mut place = Check::below(findings, "/optimizer");
+        let wanted =
+            "leave it out, or train all weights (method.type \"full\") with dtype \"bfloat16\"";
+        place.refuse("gradient_dtype", "\"bfloat16\"", wanted);
     }
 }
 

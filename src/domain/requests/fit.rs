@@ -42,10 +42,12 @@ pub struct JobFacts {
     pub identity: JobIdentity,
     /// The base of a fine-tune, as its spec names it.
     pub base_model: String,
-    /// What a fine-tune keeps and how long it is, where its spec tells.
+    /// What a fine-tune keeps and how long it is, where its spec tells; one that may stop early may keep any step.
     pub keeps: Option<(CheckpointSpec, Length)>,
     /// Steps that it has kept so far.
     pub steps: Vec<u64>,
+    /// The step after which it ended although more were planned.
+    pub stopped_early: Option<u64>,
 }
 
 /// A handed-in adapter that a spec names.
@@ -183,7 +185,12 @@ fn check_steps(findings: &mut Findings, index: usize, job: &JobFacts, steps: &[u
 fn not_kept(place: &str, job: &JobFacts, step: u64) -> FieldError {
     let detail = format!("{} keeps no checkpoint at step {step}", job.id);
     let hint = match job.state {
-        JobState::Succeeded => format!("it has {}", listed(&job.steps)),
+        JobState::Succeeded => {
+            let early = job.stopped_early.map_or(String::new(), |last| {
+                format!("it stopped early after step {last}; ")
+            });
+            format!("{early}it has {}", listed(&job.steps))
+        }
         _ => "its `checkpoints` and `length` say which it keeps".into(),
     };
     FieldError::at(place, detail).hint(hint)
@@ -224,4 +231,39 @@ pub fn selection(select: &Select, set: &str, questions: &[String]) -> Checked<()
     let detail = format!("selects none of the {} questions of {set}", questions.len());
     let hint = format!("its questions are {}{dots}", shown.join(", "));
     Err(FieldError::at("/select", detail).hint(hint).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(state: JobState, stopped_early: Option<u64>) -> JobFacts {
+        let text = |text: &str| text.to_owned();
+        JobFacts {
+            id: JobId::from_uuid(uuid::Uuid::from_u128(7)),
+            kind: JobKind::Finetune,
+            state,
+            identity: JobIdentity {
+                numerics_hash: text("n"),
+                spec_hash: text("s"),
+                salt: text(""),
+            },
+            base_model: text("toy"),
+            keeps: None,
+            steps: vec![5, 10, 12],
+            stopped_early,
+        }
+    }
+
+    #[test]
+    fn a_step_behind_an_early_stop_is_refused_with_the_step_at_which_it_ended_and_what_is_kept() {
+        let ended = job(JobState::Succeeded, Some(12));
+        assert!(may_keep(&ended, 12) && !may_keep(&ended, 400));
+        let hint = not_kept("/targets/0/steps/0", &ended, 400).hint.unwrap();
+        assert_eq!(hint, "it stopped early after step 12; it has 5, 10, 12");
+        let whole = not_kept("/", &job(JobState::Succeeded, None), 400);
+        assert_eq!(whole.hint.unwrap(), "it has 5, 10, 12");
+        // while it runs nobody knows which step will be its last
+        assert!(may_keep(&job(JobState::Running, None), 11));
+    }
 }

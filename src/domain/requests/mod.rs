@@ -4,6 +4,7 @@
 //! [`fit`], by somebody who can look.
 
 pub(in crate::domain) mod bounds;
+mod early_stop;
 mod envelope;
 mod evaluate;
 pub(in crate::domain) mod fields;

@@ -4,6 +4,8 @@
 
 use std::path::Path;
 
+use tch::Tensor;
+
 use crate::engine::adapter::Base;
 use crate::engine::tensors::{self, Archive};
 use crate::engine::{Error, Result};
@@ -17,8 +19,6 @@ pub const STATE: &str = "training_state.safetensors";
 pub const WEIGHTS: &str = "model.safetensors";
 
 const FLAT: &str = "weights";
-const FIRST: &str = "first_moments";
-const SECOND: &str = "second_moments";
 
 impl Trainer {
     /// Writes what users load into `folder` and gives the names of the files, in order.
@@ -46,23 +46,12 @@ impl Trainer {
 
     /// Writes weights and moments to `path`, all that the next step depends on besides its number.
     pub fn save_state(&self, path: &Path) -> Result<()> {
-        let named = [
-            (FLAT, &self.flat.weights),
-            (FIRST, &self.optimizer.first),
-            (SECOND, &self.optimizer.second),
-        ]
-        .map(|(name, tensor)| (name.to_string(), tensor.shallow_clone()));
-        tensors::write(path, &named)
+        tensors::write(path, &self.state())
     }
 
     /// Bytes of the state, but for some of headers.
     pub fn state_bytes(&self) -> u64 {
-        let parts = [
-            &self.flat.weights,
-            &self.optimizer.first,
-            &self.optimizer.second,
-        ];
-        parts.map(bytes_of).into_iter().sum()
+        bytes_of(&self.flat.weights) + self.optimizer.moments.bytes()
     }
 
     /// Bytes of the weights that users load, but for some of headers.
@@ -72,22 +61,26 @@ impl Trainer {
 
     /// Goes on from a state that was saved after `updates` updates of a run with the same spec.
     ///
-    /// *Errors* name the tensor that is missing or has another length.
+    /// *Errors* name the tensor that is missing or has another length or number type.
     pub fn restore(&mut self, path: &Path, updates: u64) -> Result<()> {
         let archive = Archive::open([(STATE, path)])?;
-        archive.only(|name| [FLAT, FIRST, SECOND].contains(&name))?;
         let _guard = tch::no_grad_guard();
-        for (name, target) in [
-            (FLAT, &mut self.flat.weights),
-            (FIRST, &mut self.optimizer.first),
-            (SECOND, &mut self.optimizer.second),
-        ] {
-            let shape = target.size();
-            let stored = archive.read(name, &shape, None, crate::engine::device::Device::Cpu)?;
+        let mut state = self.state();
+        archive.only(|name| state.iter().any(|(known, _)| known == name))?;
+        for (name, target) in &mut state {
+            let stored = archive.read_as(name, &target.size(), target.f_kind()?)?;
             target.f_copy_(&stored)?;
         }
         self.optimizer.updates = updates;
         self.forget()
+    }
+
+    /// Every tensor of the state by name, sharing its storage.
+    fn state(&self) -> Vec<(String, Tensor)> {
+        let weights = (FLAT.to_string(), self.flat.weights.shallow_clone());
+        let mut state = self.optimizer.moments.named();
+        state.insert(0, weights);
+        state
     }
 }
 

@@ -31,7 +31,7 @@ impl Part {
     }
 }
 
-/// The trained numbers, float32.
+/// The trained numbers, all of one type.
 #[derive(Debug)]
 pub struct Flat {
     /// The tensors in the order of the buffer.
@@ -41,8 +41,13 @@ pub struct Flat {
 }
 
 impl Flat {
-    /// A copy of `tensors` in their order.
+    /// A float32 copy of `tensors` in their order.
     pub fn gather(tensors: &[(String, Tensor)], device: Device) -> Result<Self> {
+        Self::gather_as(tensors, Kind::Float, device)
+    }
+
+    /// A copy of `tensors` in their order, as `kind`.
+    pub fn gather_as(tensors: &[(String, Tensor)], kind: Kind, device: Device) -> Result<Self> {
         let mut parts = Vec::with_capacity(tensors.len());
         let mut offset = 0;
         for (name, tensor) in tensors {
@@ -54,7 +59,7 @@ impl Flat {
             offset += part.len();
             parts.push(part);
         }
-        let weights = Tensor::f_zeros([offset], (Kind::Float, device))?;
+        let weights = Tensor::f_zeros([offset], (kind, device))?;
         let flat = Self { parts, weights };
         for (part, (_, tensor)) in flat.parts.iter().zip(tensors) {
             flat.view(&flat.weights, part)?
@@ -73,9 +78,12 @@ impl Flat {
         self.len() == 0
     }
 
-    /// Zeros for every trained number.
-    pub fn zeros(&self) -> Result<Tensor> {
-        Ok(self.weights.f_zeros_like()?)
+    /// A zero of type `kind` for every trained number; gradients need not have the type of the weights.
+    pub fn zeros(&self, kind: Kind) -> Result<Tensor> {
+        Ok(Tensor::f_zeros(
+            [self.len()],
+            (kind, self.weights.device()),
+        )?)
     }
 
     /// The part of a buffer of this layout, in its own shape and sharing its storage.
@@ -128,7 +136,7 @@ mod tests {
     #[test]
     fn gradients_of_several_backward_passes_add_up_in_the_flat_buffer() {
         let flat = two();
-        let grad = flat.zeros().unwrap();
+        let grad = flat.zeros(Kind::Float).unwrap();
         let leaves = flat.leaves(&grad).unwrap();
         for _ in 0..2 {
             let loss = (leaves[0].square().sum(Kind::Float)) + (&leaves[1] * 3.0).sum(Kind::Float);
@@ -138,10 +146,28 @@ mod tests {
         assert_eq!(found, [4.0, 8.0, 12.0, 16.0, 6.0, 6.0]);
     }
 
+    /// In bfloat16 the sum of 1 and 2⁻¹⁰ would be 1.
+    #[test]
+    fn gradients_of_bfloat16_leaves_add_up_in_float32() {
+        let ones = [(
+            "a".to_string(),
+            Tensor::ones([4], (Kind::Float, Device::Cpu)),
+        )];
+        let flat = Flat::gather_as(&ones, Kind::BFloat16, Device::Cpu).unwrap();
+        let grad = flat.zeros(Kind::Float).unwrap();
+        let leaves = flat.leaves(&grad).unwrap();
+        for factor in [1.0, 2f64.powi(-10)] {
+            (&leaves[0] * factor).sum(Kind::Float).backward();
+        }
+        assert_eq!(grad.kind(), Kind::Float);
+        let sum = 1.0 + 2f32.powi(-10);
+        assert_eq!(Vec::<f32>::try_from(&grad).unwrap(), [sum; 4]);
+    }
+
     #[test]
     fn a_change_of_the_buffer_is_a_change_of_every_leaf() {
         let flat = two();
-        let leaves = flat.leaves(&flat.zeros().unwrap()).unwrap();
+        let leaves = flat.leaves(&flat.zeros(Kind::Float).unwrap()).unwrap();
         {
             let _guard = tch::no_grad_guard();
             let _ = flat.weights.shallow_clone().f_mul_scalar_(10.0).unwrap();

@@ -29,7 +29,7 @@ use super::model::config::ModelConfig;
 use super::model::projection::Deltas;
 use super::weights::Weights;
 use super::{Error, Result};
-use crate::domain::finetune::OptimizerSpec;
+use crate::domain::finetune::{Dtype, OptimizerSpec};
 use crate::domain::metric::{NormModule, NormPoint};
 
 /// Activations of a pass, about, up to which it may hold more examples than its micro-batch.
@@ -46,7 +46,7 @@ pub struct Setup {
     pub micro_batch: usize,
     /// Whether the norms of low-rank pairs are measured at every update.
     pub norms: bool,
-    /// Key of what is drawn while training: which inputs of A are dropped.
+    /// Key of what is drawn while training: which inputs of A are dropped, and which way bfloat16 weights are rounded.
     pub seed: u64,
 }
 
@@ -91,11 +91,13 @@ impl Trainer {
             let model = Model::new(weights, setup.positions as i64)?;
             Lane::new(model, deltas, now, grad)
         };
-        let lanes = lanes(&flat, setup.lanes, lane)?;
+        let lanes = lanes(&flat, gradients(spec, &flat)?, setup.lanes, lane)?;
         Self::new(trained, flat, lanes, &base.config, spec, setup)
     }
 
-    /// Trains all weights on a private float32 copy of `base`.
+    /// Trains all weights on a private copy of `base`: in bfloat16 where the base is, else in float32.
+    ///
+    /// `spec.gradient_dtype` says in which type gradients add up.
     pub fn full(base: &Weights, spec: &OptimizerSpec, setup: Setup) -> Result<Self> {
         let (trained, flat) = Trained::full(base)?;
         let lane = |leaves: &[Tensor], grad| {
@@ -107,7 +109,7 @@ impl Trainer {
                 grad,
             )
         };
-        let lanes = lanes(&flat, setup.lanes, lane)?;
+        let lanes = lanes(&flat, gradients(spec, &flat)?, setup.lanes, lane)?;
         Self::new(trained, flat, lanes, &base.config, spec, setup)
     }
 
@@ -120,7 +122,7 @@ impl Trainer {
         setup: Setup,
     ) -> Result<Self> {
         Ok(Self {
-            optimizer: Optimizer::new(spec, &flat)?,
+            optimizer: Optimizer::new(spec, &flat, setup.seed)?,
             trained,
             flat,
             lanes,
@@ -197,7 +199,8 @@ impl Trainer {
     pub fn update(&mut self, rate: f64) -> Result<Measured> {
         let _guard = tch::no_grad_guard();
         let Sums { loss, kl, grad } = self.sums()?;
-        let norm = grad.f_norm()?.f_to_kind(Kind::Double)?;
+        let norm = grad.f_norm_scalaropt_dtype(2, Kind::Float)?;
+        let norm = norm.f_to_kind(Kind::Double)?;
         let before = match self.norms {
             true => self.trained.before_update(&self.flat.weights, &grad)?,
             false => None,
@@ -273,14 +276,27 @@ struct Sums {
 
 fn lanes(
     flat: &Flat,
+    gradients: Kind,
     count: usize,
     make: impl Fn(&[Tensor], Tensor) -> Result<Lane>,
 ) -> Result<Vec<Lane>> {
     let one = |_| {
-        let grad = flat.zeros()?;
+        let grad = flat.zeros(gradients)?;
         make(&flat.leaves(&grad)?, grad)
     };
     (0..count.max(1)).map(one).collect()
+}
+
+/// The type in which gradients of the buffer's weights add up.
+fn gradients(spec: &OptimizerSpec, flat: &Flat) -> Result<Kind> {
+    let weights = match flat.weights.f_kind()? {
+        Kind::BFloat16 => Dtype::Bfloat16,
+        _ => Dtype::Float32,
+    };
+    Ok(match spec.gradients_of(weights) {
+        Dtype::Bfloat16 => Kind::BFloat16,
+        Dtype::Float32 => Kind::Float,
+    })
 }
 
 /// What a step measured, if it can be trusted.

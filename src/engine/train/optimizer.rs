@@ -1,98 +1,142 @@
 //! AdamW with decoupled decay over a flat buffer, and clipping by the norm of all gradients.
+//!
+//! The arithmetic is float32 whatever the weights and the moments are kept in: each piece of the buffer (see [`pieces`])
+//! is widened, updated by one fused kernel and narrowed again, so nothing of the size of all weights is ever made beside
+//! them. Bfloat16 weights are rounded at random by a key (see [`rounding`]); 8-bit moments are those of [`codes`].
 
-use tch::Tensor;
+pub mod codes;
+mod moments;
+mod pieces;
+mod rounding;
 
-use crate::domain::finetune::{DecayOn, OptimizerSpec};
+use tch::{Kind, Tensor};
+
+use crate::domain::finetune::{DecayOn, OptimizerName, OptimizerSpec};
+use crate::domain::forecast::memory::UPDATE_PIECE;
 use crate::engine::Result;
 use crate::engine::shim::{AdamW, adamw};
 
-use super::flat::Flat;
+use super::flat::{Flat, Part};
+pub use moments::Moments;
+use pieces::{Cut, Piece};
+use rounding::Rounding;
+
+/// Numbers that are widened at a time.
+const PIECE: i64 = UPDATE_PIECE as i64;
 
 /// The moments and the settings; the rate comes with every update.
 #[derive(Debug)]
 pub struct Optimizer {
     spec: OptimizerSpec,
-    /// The first so many numbers decay.
-    decayed: i64,
-    /// First moments, one for each trained number.
-    pub first: Tensor,
-    /// Second moments.
-    pub second: Tensor,
+    pieces: Vec<Piece>,
+    seed: u64,
+    /// Of gradients that could not be scaled in place without rounding them; for the next update.
+    factor: Option<Tensor>,
+    /// First and second moments of every trained number.
+    pub moments: Moments,
     /// Updates made.
     pub updates: u64,
 }
 
 impl Optimizer {
     /// A fresh state. With `weight_decay_on: matrices` the buffer must hold all its matrices before its vectors.
-    pub fn new(spec: &OptimizerSpec, flat: &Flat) -> Result<Self> {
+    ///
+    /// `seed` is the key of the rounding of bfloat16 weights; float32 weights draw nothing.
+    pub fn new(spec: &OptimizerSpec, flat: &Flat, seed: u64) -> Result<Self> {
+        let coded = spec.name == OptimizerName::Adamw8bit;
+        // float32 weights with float32 moments are updated where they lie
+        let widened = coded || flat.weights.f_kind()? != Kind::Float;
+        let pieces = pieces::cut(
+            &flat.parts,
+            Cut {
+                decayed: decayed(spec.weight_decay_on, flat),
+                coded,
+                limit: if widened { PIECE } else { i64::MAX },
+            },
+        );
         Ok(Self {
             spec: spec.clone(),
-            decayed: decayed(spec.weight_decay_on, flat),
-            first: flat.zeros()?,
-            second: flat.zeros()?,
+            moments: Moments::new(&pieces, flat.weights.device())?,
+            pieces,
+            seed,
+            factor: None,
             updates: 0,
         })
     }
 
-    /// Scales `grad` down to the largest allowed norm, where there is one and `norm` exceeds it.
+    /// Scales `grad` down to the largest allowed norm, where there is one and `norm` exceeds it; narrow gradients when the
+    /// update widens them.
     ///
     /// *Source* the factor is `torch.nn.utils.clip_grad_norm_`'s, min(1, max / (norm + 1e-6)).
-    pub fn clip(&self, grad: &Tensor, norm: &Tensor) -> Result<()> {
+    pub fn clip(&mut self, grad: &Tensor, norm: &Tensor) -> Result<()> {
         let Some(max) = self.spec.max_grad_norm else {
             return Ok(());
         };
         let factor =
             (norm.f_add_scalar(1e-6)?.f_reciprocal()?.f_mul_scalar(max)?).f_clamp_max(1.0)?;
-        let _ = grad.shallow_clone().f_mul_(&factor)?;
+        if grad.f_kind()? == Kind::Float {
+            let _ = grad.shallow_clone().f_mul_(&factor)?;
+        } else {
+            self.factor = Some(factor);
+        }
         Ok(())
     }
 
     /// One update in place.
+    ///
+    /// *Shapes* `weights` and `grad` have one axis and the length of the buffer.
     pub fn update(&mut self, weights: &Tensor, grad: &Tensor, rate: f64) -> Result<()> {
         self.updates += 1;
-        let total = weights.size1()?;
-        self.range(
-            weights,
-            grad,
-            rate,
-            (0, self.decayed),
-            self.spec.weight_decay,
-        )?;
-        self.range(weights, grad, rate, (self.decayed, total), 0.0)
-    }
-
-    fn range(
-        &self,
-        weights: &Tensor,
-        grad: &Tensor,
-        rate: f64,
-        (start, end): (i64, i64),
-        decay: f64,
-    ) -> Result<()> {
-        if start == end {
-            return Ok(());
-        }
-        let part = |tensor: &Tensor| tensor.f_narrow(0, start, end - start);
         let updates = Tensor::f_full(
             [] as [i64; 0],
             self.updates as f64,
-            (tch::Kind::Float, weights.device()),
+            (Kind::Float, weights.device()),
         )?;
-        let settings = AdamW {
+        let factor = self.factor.take();
+        let rounding = Rounding::new(self.seed, self.updates);
+        for piece in &self.pieces {
+            let settings = self.settings(piece, rate);
+            let weights = piece.of(weights)?;
+            let grad = scaled(&widened(&piece.of(grad)?)?, factor.as_ref())?;
+            let (first, second) = self.moments.open(piece)?;
+            let wide = widened(&weights)?;
+            adamw(&wide, &grad, (&first, &second), &updates, settings)?;
+            self.moments.close(piece, &first, &second)?;
+            if weights.f_kind()? != Kind::Float {
+                rounding.store(&wide, piece.start, &weights)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn settings(&self, piece: &Piece, rate: f64) -> AdamW {
+        AdamW {
             rate,
             beta1: self.spec.beta1,
             beta2: self.spec.beta2,
-            decay,
+            decay: if piece.decays {
+                self.spec.weight_decay
+            } else {
+                0.0
+            },
             epsilon: self.spec.epsilon,
-        };
-        let (first, second) = (part(&self.first)?, part(&self.second)?);
-        adamw(
-            &part(weights)?,
-            &part(grad)?,
-            (&first, &second),
-            &updates,
-            settings,
-        )
+        }
+    }
+}
+
+/// Float32 numbers themselves, others as a float32 copy.
+fn widened(numbers: &Tensor) -> Result<Tensor> {
+    match numbers.f_kind()? {
+        Kind::Float => Ok(numbers.shallow_clone()),
+        _ => Ok(numbers.f_to_kind(Kind::Float)?),
+    }
+}
+
+/// `grad`, which belongs to nobody else where there is a factor, times it.
+fn scaled(grad: &Tensor, factor: Option<&Tensor>) -> Result<Tensor> {
+    match factor {
+        Some(factor) => Ok(grad.shallow_clone().f_mul_(factor)?),
+        None => Ok(grad.shallow_clone()),
     }
 }
 
@@ -103,7 +147,10 @@ fn decayed(on: DecayOn, flat: &Flat) -> i64 {
             .parts
             .iter()
             .take_while(|part| part.shape.len() >= 2)
-            .map(super::flat::Part::len)
+            .map(Part::len)
             .sum(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,6 +72,66 @@ mod tests {
         }
     }
 
+    /// 396 steps as in the paper: printed by transformers 5.23's `get_linear_schedule_with_warmup` with 5 steps of warm-up and
+    /// `get_cosine_schedule_with_warmup` with 20.
+    #[test]
+    fn the_papers_schedules_rise_from_0_to_the_peak_behind_the_warm_up_and_fall_to_0() {
+        let linear = [
+            (0, 0.0),
+            (1, 0.2),
+            (4, 0.8),
+            (5, 1.0),
+            (6, 0.997_442_455_242_966_7),
+            (200, 0.501_278_772_378_516_6),
+            (394, 0.005_115_089_514_066_497),
+            (395, 0.002_557_544_757_033_248_3),
+            (396, 0.0),
+        ];
+        let cosine = [
+            (0, 0.0),
+            (1, 0.05),
+            (19, 0.95),
+            (20, 1.0),
+            (21, 0.999_982_547_343_636_9),
+            (200, 0.533_396_316_872_560_8),
+            (394, 6.980_940_707_146_388e-5),
+            (395, 1.745_265_636_310_389e-5),
+            (396, 0.0),
+        ];
+        for (name, warmup_steps, table) in [
+            (ScheduleName::Linear, 5, linear),
+            (ScheduleName::Cosine, 20, cosine),
+        ] {
+            let schedule = ScheduleSpec {
+                name,
+                warmup_steps,
+                ..ScheduleSpec::default()
+            };
+            for (step, expected) in table {
+                let found = share(&schedule, step, 396);
+                assert!((found - expected).abs() < 1e-12, "{name:?} {step}: {found}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_warm_up_begins_at_the_peak_and_no_step_is_above_it_or_below_the_final_ratio() {
+        for name in [
+            ScheduleName::Linear,
+            ScheduleName::Cosine,
+            ScheduleName::Constant,
+        ] {
+            let schedule = ScheduleSpec {
+                warmup_steps: 0,
+                ..schedule(name, WarmupFrom::Zero, 0.1)
+            };
+            assert_eq!(share(&schedule, 0, 12), 1.0);
+            let shares: Vec<f64> = (0..=12).map(|step| share(&schedule, step, 12)).collect();
+            assert!(shares.windows(2).all(|pair| pair[0] >= pair[1]));
+            assert!(shares[12] >= 0.1 - 1e-15);
+        }
+    }
+
     #[test]
     fn a_run_no_longer_than_its_warm_up_has_finite_rates() {
         let schedule = schedule(ScheduleName::Linear, WarmupFrom::First, 0.0);

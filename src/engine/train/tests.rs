@@ -2,6 +2,7 @@
 
 mod dropout;
 mod kl;
+mod narrow;
 
 use std::path::{Path, PathBuf};
 

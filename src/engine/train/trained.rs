@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::domain::metric::{NormModule, NormPoint};
 use crate::engine::adapter::Adapter;
@@ -43,8 +43,12 @@ impl Trained {
         Ok((Self::Pairs { adapter, layout }, flat))
     }
 
-    /// All weights and a buffer that holds copies of them, matrices before vectors.
+    /// All weights and a buffer that holds copies of them, matrices before vectors: bfloat16 of a bfloat16 base, else float32.
     pub(super) fn full(base: &Weights) -> Result<(Self, Flat)> {
+        let kind = match base.kind()? {
+            Kind::BFloat16 => Kind::BFloat16,
+            _ => Kind::Float,
+        };
         let named = base.named();
         let (matrices, vectors): (Vec<_>, Vec<_>) =
             named.iter().partition(|(_, tensor)| tensor.dim() >= 2);
@@ -53,7 +57,7 @@ impl Trained {
             .chain(vectors)
             .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
             .collect();
-        let flat = Flat::gather(&tensors, base.device())?;
+        let flat = Flat::gather_as(&tensors, kind, base.device())?;
         let views: Vec<Tensor> = flat.named()?.into_iter().map(|(_, view)| view).collect();
         let weights = flat.assemble(base, &views)?;
         Ok((Self::All(weights), flat))

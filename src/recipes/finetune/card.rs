@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::domain::adapter::MANIFEST;
+use crate::domain::early_stop::StoppedEarly;
 use crate::domain::finetune::{FinetuneSpec, LoraMethod, Method};
 use crate::domain::job::JobSpec;
 use crate::domain::metric::NormModule;
@@ -18,6 +19,8 @@ pub(super) struct Card<'a> {
     pub(super) modules: &'a [NormModule],
     pub(super) step: u64,
     pub(super) total: u64,
+    /// Why this step was the last although it is not that of the plan.
+    pub(super) ended: Option<StoppedEarly>,
 }
 
 const WARNING: &str = "\
@@ -144,6 +147,10 @@ impl Card<'_> {
         }));
         rows.extend(self.kl());
         rows.extend(settings(spec, self.total));
+        if let Some(ended) = &self.ended {
+            let what = format!("after step {}: {}", ended.step, ended.detail);
+            rows.push(("stopped early".to_string(), what));
+        }
         let lines = rows
             .iter()
             .map(|(name, value)| format!("| {name} | {value} |"));
@@ -194,7 +201,7 @@ impl Card<'_> {
         };
         let work = self.work;
         let data: Vec<LocalFile> = work.datasets.iter().map(|one| one.file.clone()).collect();
-        let manifest = json!({
+        let mut manifest = json!({
             "manifest_version": 1,
             "software": {"name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION")},
             "step": self.step,
@@ -215,6 +222,9 @@ impl Card<'_> {
             }),
             "files": entries(files),
         });
+        if let Some(ended) = &self.ended {
+            manifest["stopped_early"] = json!(ended);
+        }
         serde_json::to_string_pretty(&manifest).unwrap_or_default() + "\n"
     }
 }

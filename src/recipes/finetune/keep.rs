@@ -5,11 +5,13 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::card::Card;
+use super::early::{Early, SEEN};
 use super::vectors::Vectors;
 use crate::domain::adapter::{CARD, MANIFEST};
 use crate::domain::assets::WeightsKind;
 use crate::domain::finetune::Method;
 use crate::domain::forecast::disk::DiskForecast;
+use crate::engine::Error;
 use crate::engine::adapter::Base;
 use crate::engine::files::Files;
 use crate::engine::model::config::text_only;
@@ -62,12 +64,16 @@ impl<'a> Keeper<'a> {
     pub(super) fn restore(
         &mut self,
         trainer: &mut Trainer,
+        early: &mut Early<'_>,
         state: &ResumeState,
     ) -> Result<(), Stop> {
         let file = find_state(&state.files, |file| &file.entry.name)?;
         let file = self.context.blobs().verified(&file.entry);
         let file = file.map_err(|error| broken_file(STATE, &error))?;
         trainer.restore(&file.path, state.step)?;
+        if early.watches() {
+            self.restore_seen(early, state)?;
+        }
         self.newest = (state.step, self.context.seconds());
         Ok(())
     }
@@ -102,35 +108,55 @@ impl<'a> Keeper<'a> {
         self.vectors.begin(trainer)
     }
 
+    fn restore_seen(&self, early: &mut Early<'_>, state: &ResumeState) -> Result<(), Stop> {
+        let kept = state.files.iter().find(|file| file.entry.name == SEEN);
+        let kept = kept.ok_or_else(|| Error::MissingFile {
+            name: SEEN.into(),
+            remedy: "the state cannot be resumed from; run the job again".into(),
+        })?;
+        let broken = |error: std::io::Error| broken_file(SEEN, &error);
+        let file = self.context.blobs().verified(&kept.entry).map_err(broken)?;
+        let seen = std::fs::read_to_string(&file.path).map_err(broken)?;
+        match early.restore(&seen) {
+            true => Ok(()),
+            false => Err(Error::bad_file(SEEN, "is not what a state keeps").into()),
+        }
+    }
+
     /// Keeps what the step just made asks for: vectors, a checkpoint, a state.
-    pub(super) fn keep(&mut self, trainer: &Trainer) -> Result<(), Stop> {
+    pub(super) fn keep(&mut self, trainer: &Trainer, early: &Early<'_>) -> Result<(), Stop> {
         let step = trainer.updates();
         self.vectors.add(trainer)?;
-        if self.work.spec.checkpoints.keeps(step, self.total) {
-            return self.commit(trainer, true);
+        if self.work.spec.checkpoints.keeps(step, self.total) || early.stopped(step).is_some() {
+            return self.commit(trainer, early, true);
         }
         let (newest, second) = self.newest;
         let late = step - newest >= STATE_STEPS || self.context.seconds() - second >= STATE_SECONDS;
         if late {
-            self.commit(trainer, false)
+            self.commit(trainer, early, false)
         } else {
             Ok(())
         }
     }
 
     /// Keeps the state, unless it is kept already.
-    pub(super) fn save_state(&mut self, trainer: &Trainer) -> Result<(), Stop> {
+    pub(super) fn save_state(&mut self, trainer: &Trainer, early: &Early<'_>) -> Result<(), Stop> {
         if self.newest.0 == trainer.updates() {
             return Ok(());
         }
-        self.commit(trainer, false)
+        self.commit(trainer, early, false)
     }
 
-    fn commit(&mut self, trainer: &Trainer, for_users: bool) -> Result<(), Stop> {
+    fn commit(
+        &mut self,
+        trainer: &Trainer,
+        early: &Early<'_>,
+        for_users: bool,
+    ) -> Result<(), Stop> {
         self.vectors.flush()?;
         let scratch = self.context.blobs().scratch();
         let scratch = scratch.map_err(|error| broken_file("scratch folder", &error))?;
-        let commit = self.saved(trainer, for_users, &scratch);
+        let commit = self.saved(trainer, early, for_users, &scratch);
         // what could not be kept is garbage; the store removes what is left at its next start
         let _ = std::fs::remove_dir_all(&scratch);
         let commit = commit.map_err(|stop| self.with_figures(stop, trainer, for_users))?;
@@ -156,13 +182,24 @@ impl<'a> Keeper<'a> {
         .into()
     }
 
-    fn saved(&self, trainer: &Trainer, for_users: bool, scratch: &Path) -> Result<Commit, Stop> {
+    fn saved(
+        &self,
+        trainer: &Trainer,
+        early: &Early<'_>,
+        for_users: bool,
+        scratch: &Path,
+    ) -> Result<Commit, Stop> {
         let kept = |name: &str| {
             let file = self.context.blobs().keep(name, &scratch.join(name));
             file.map_err(|error| broken_file(name, &error))
         };
         trainer.save_state(&scratch.join(STATE))?;
-        let state = vec![kept(STATE)?];
+        let mut state = vec![kept(STATE)?];
+        if let Some(seen) = early.seen() {
+            let written = std::fs::write(scratch.join(SEEN), seen);
+            written.map_err(|error| broken_file(SEEN, &error))?;
+            state.push(kept(SEEN)?);
+        }
         let mut files = Vec::new();
         if for_users {
             for name in trainer.save_weights(scratch, self.base())? {
@@ -174,7 +211,7 @@ impl<'a> Keeper<'a> {
                 files.retain(|file| file.entry.name != CONFIG);
                 files.push(kept(CONFIG)?);
             }
-            files.extend(self.origin(trainer, scratch, &files)?);
+            files.extend(self.origin(trainer, early, scratch, &files)?);
         }
         Ok(Commit::Checkpoint {
             step: trainer.updates(),
@@ -199,6 +236,7 @@ impl<'a> Keeper<'a> {
     fn origin(
         &self,
         trainer: &Trainer,
+        early: &Early<'_>,
         scratch: &Path,
         files: &[LocalFile],
     ) -> Result<[LocalFile; 2], Stop> {
@@ -207,6 +245,7 @@ impl<'a> Keeper<'a> {
             modules: &trainer.modules(),
             step: trainer.updates(),
             total: self.total,
+            ended: early.stopped(trainer.updates()),
         };
         let kept = |name: &str, text: String| {
             let path = scratch.join(name);

@@ -2,6 +2,7 @@
 
 mod data;
 mod diverged;
+mod early;
 mod kl;
 mod provenance;
 mod resuming;
@@ -124,6 +125,7 @@ impl World {
                     fraction: 0.2,
                     every: 3,
                 }),
+                early_stop: None,
                 checkpoints: CheckpointSpec {
                     at: vec![2],
                     ..CheckpointSpec::default()

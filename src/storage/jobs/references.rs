@@ -186,7 +186,10 @@ fn job_of(row: JobRow) -> Result<JobFacts> {
     let result: JobResult = column(row.result)?;
     let (base_model, keeps) = match (kind, read_stored(row.spec)) {
         (JobKind::Finetune, Ok(JobSpec::Finetune(spec))) => {
-            (spec.base_model, Some((spec.checkpoints, spec.length)))
+            // a run that may stop early keeps whichever step is its last
+            let planned = spec.early_stop.is_none();
+            let keeps = planned.then_some((spec.checkpoints, spec.length));
+            (spec.base_model, keeps)
         }
         _ => (String::new(), None),
     };
@@ -202,5 +205,6 @@ fn job_of(row: JobRow) -> Result<JobFacts> {
         base_model,
         keeps,
         steps: result.checkpoints.iter().map(|kept| kept.step).collect(),
+        stopped_early: result.stopped_early.map(|ended| ended.step),
     })
 }

@@ -431,3 +431,28 @@ async fn a_fine_tune_that_goes_on_computes_under_its_own_number_of_threads() {
     assert!(worker.drain(LONG).await);
     assert_eq!(bench.state(&job).await, "queued");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_early_stop_that_was_told_is_in_the_result_beside_the_last_checkpoint() {
+    let mut bench = bench().await;
+    let job = bench.queued().await;
+    let told =
+        json!({"step": 3, "planned_steps": 9, "reason": "loss_below", "detail": "it was low"});
+    let data = told.clone();
+    let _worker = start(&bench.storage, move |_, context| {
+        context.report(Report::Event {
+            r#type: "stopped_early",
+            data: data.clone(),
+        })?;
+        context.commit(checkpoint(3, vec![own("weights")], vec![own("state")]))?;
+        Ok(())
+    });
+    bench.reaches(&job, "succeeded").await;
+    let result = "select result from jobs where id = $1";
+    let result: serde_json::Value = bench.one(result, &job).await;
+    assert_eq!(result["stopped_early"], told);
+    assert_eq!(result["checkpoints"][0]["step"], 3);
+    assert_eq!(result["final"], result["checkpoints"][0]["id"]);
+    let read: vivarium::domain::job::JobResult = serde_json::from_value(result).unwrap();
+    assert_eq!(read.stopped_early.unwrap().planned_steps, 9);
+}

@@ -175,12 +175,15 @@ def progress(job):
 
 def disturbed(server, dropout):
     job = server.call("POST", "/v1/jobs", spec(dropout))["id"]
+    attempt = 1
     for step in KILLS:
-        shown = server.wait(job, lambda job: progress(job) >= step)
+        # a killed server's last word on progress stands until its lease has run out
+        shown = server.wait(job, lambda job: job["attempt"] == attempt and progress(job) >= step)
         print(f"{job} is at step {shown['progress']['done']} of {shown['progress']['total']}")
         server.kill()
         server.start()
-    server.wait(job, lambda job: progress(job) >= PAUSE)
+        attempt += 1
+    server.wait(job, lambda job: job["attempt"] == attempt and progress(job) >= PAUSE)
     server.call("POST", f"/v1/jobs/{job}/pause")
     shown = server.wait(job, lambda job: job["state"] == "paused")
     print(f"{job} is paused at step {shown['progress']['done']}: {shown['waiting']['detail']}")

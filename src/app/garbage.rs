@@ -11,13 +11,13 @@ use crate::domain::time::Clock;
 use crate::storage::{Storage, garbage};
 
 /// Between two looks at what rows let go of.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_secs(15);
 /// Looks at what rows let go of for each look at every file.
-const LOOKS: u64 = 60;
+const LOOKS: u64 = 240;
 /// Hashes that are asked about at once.
 const BATCH: usize = 500;
 /// Least age of what a row let go of: a run that made the same bytes has named them by then.
-const DROPPED: Duration = Duration::from_secs(600);
+const DROPPED: Duration = Duration::from_secs(60);
 
 /// Removes garbage until the server ends.
 pub(super) fn collect(state: &ApiState, age: Duration) -> JoinHandle<()> {
@@ -30,8 +30,8 @@ pub(super) fn collect(state: &ApiState, age: Duration) -> JoinHandle<()> {
     let closing = state.closing.clone();
     tokio::spawn(async move {
         let works = async {
-            for look in 0.. {
-                collector.look(look % LOOKS == 0).await;
+            for look in 0u64.. {
+                collector.look(look.is_multiple_of(LOOKS)).await;
                 tokio::time::sleep(LOOK).await;
             }
         };

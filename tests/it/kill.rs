@@ -24,6 +24,10 @@ struct Server {
 
 impl Server {
     async fn start(database: &TestDatabase, data: &Path) -> Self {
+        Self::start_with(database, data, 1).await
+    }
+
+    async fn start_with(database: &TestDatabase, data: &Path, threads: u32) -> Self {
         let address_file = data.join("address");
         let _ = std::fs::remove_file(&address_file);
         let log = std::fs::File::options()
@@ -35,6 +39,7 @@ impl Server {
             .arg("serve")
             .current_dir(data)
             .envs(settings(database, data, &address_file))
+            .env("VIVARIUM_WORKER__THREADS_PER_ATTEMPT", threads.to_string())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -75,7 +80,6 @@ fn settings(
         ("VIVARIUM_DATABASE__URL", database.url()),
         ("VIVARIUM_DATA__FOLDER", data.display().to_string()),
         ("VIVARIUM_WORKER__SLOTS", "1".to_owned()),
-        ("VIVARIUM_WORKER__THREADS_PER_ATTEMPT", "1".to_owned()),
         ("VIVARIUM_WORKER__HEARTBEAT_SECONDS", "1".to_owned()),
         ("VIVARIUM_WORKER__LEASE_SECONDS", "3".to_owned()),
         ("VIVARIUM_WORKER__SWEEP_SECONDS", "1".to_owned()),
@@ -283,7 +287,8 @@ async fn a_run_that_was_paused_killed_and_cancelled_ends_with_the_same_bytes_and
     ask(&server.client, &job, "resume").await;
     reached(&server.client, &job, 20).await;
     server.kill();
-    server = Server::start(&database, folder.path()).await;
+    // the run goes on under the number of threads that it began with
+    server = Server::start_with(&database, folder.path(), 2).await;
     reached(&server.client, &job, 30).await;
     ask(&server.client, &job, "cancel").await;
     let ended = server.client.wait(job.id.as_str(), POLL, |_| {}).await;

@@ -167,17 +167,19 @@ impl<'a> Keeper<'a> {
 
     /// A full disk with what was to be written and what there is room for.
     fn with_figures(&self, stop: Stop, trainer: &Trainer, for_users: bool) -> Stop {
-        let (Stop::Held(hold), Some(room)) = (&stop, self.context.blobs().room()) else {
+        let (Stop::Held(_), Some(room)) = (&stop, self.context.blobs().room()) else {
             return stop;
         };
         let needed = trainer.state_bytes() + u64::from(for_users) * trainer.weights_bytes();
         disk_full(format_args!(
-            "step {} was not kept ({}): about {needed} bytes are needed in {} and {} are free; the state of step {} stands",
+            "step {} was not kept, for which about {needed} bytes are needed in {} and {} are free; {}",
             trainer.updates(),
-            hold.reason,
             room.folder.display(),
             room.free_bytes,
-            self.newest.0
+            match self.newest.0 {
+                0 => "nothing was kept before it".into(),
+                step => format!("the state of step {step} stands"),
+            }
         ))
         .into()
     }

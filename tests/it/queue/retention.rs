@@ -67,7 +67,7 @@ async fn a_newer_checkpoint_retires_those_that_no_rule_keeps_and_states_beyond_t
     for step in [5, 10, 15, 20, 25, 30, 35] {
         let (name, state) = (format!("w{step}"), format!("s{step}"));
         bench
-            .commits(&lease, step, &[file(&name).clone()], &[file(&state)])
+            .commits(&lease, step, &[file(&name)], &[file(&state)])
             .await;
     }
     let (there, retired) = bench.kept(&lease.job).await;

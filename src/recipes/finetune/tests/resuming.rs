@@ -8,11 +8,13 @@ use super::*;
 use crate::domain::assets::FileEntry;
 use crate::execution::{Hold, Room};
 
-/// Three epochs of twenty steps.
+/// Three epochs of twenty steps with dropout.
 const STEPS: u64 = 60;
 
 fn three_epochs(world: &World) -> FinetuneWork {
-    let mut work = world.work(lora(), STEPS);
+    let mut method = lora();
+    method["dropout"] = json!(0.1);
+    let mut work = world.work(method, STEPS);
     work.spec.datasets = vec![used("chats", 1.0)];
     work.datasets = vec![world.chats(80)];
     work.spec.hold_out = None;
@@ -25,36 +27,43 @@ fn three_epochs(world: &World) -> FinetuneWork {
 }
 
 #[test]
-fn a_run_that_stops_at_any_of_sixty_steps_goes_on_with_the_same_rows_numbers_and_bytes() {
+fn a_run_that_stops_at_each_of_sixty_steps_goes_on_with_the_same_rows_numbers_and_bytes() {
     let world = World::new();
     let work = three_epochs(&world);
     let residents = Residents::default();
     let whole = Fake::new(&world, None);
     run(&work, &whole, &residents).unwrap();
-    let steps = whole.steps_at.borrow();
-    assert_eq!(steps.last(), Some(&(STEPS as usize - 1)));
-    for step in 0..STEPS as usize {
+    let mut files = BTreeMap::new();
+    let mut attempt = Fake::new(&world, None);
+    for step in 1..STEPS as usize {
         let reason = [Interrupted::Paused, Interrupted::Draining][step % 2];
-        let of_step = |at: &usize| *at == step;
-        // before the step's first micro-batch, and every second time before its last
-        let turn = match step % 4 > 1 {
-            true => steps.iter().rposition(of_step).unwrap(),
-            false => steps.iter().position(of_step).unwrap(),
-        };
-        let stopped = Fake::new(&world, Some((turn, reason)));
-        let end = run(&work, &stopped, &residents).unwrap_err();
+        attempt.stop_behind = Some((step, reason));
+        let end = run(&work, &attempt, &residents).unwrap_err();
         assert_eq!(end, Stop::Interrupted(reason));
-        let resumed = Fake::behind(&world, &stopped);
-        let from = resumed.state.as_ref().map_or(0, |state| state.step);
+        files.extend(attempt.files());
+        attempt = Fake::behind(&world, &attempt);
+        let from = attempt.state.as_ref().map(|state| state.step);
         assert_eq!(
-            from, step as u64,
+            from,
+            Some(step as u64),
             "the state is that of the last whole step"
         );
-        run(&work, &resumed, &residents).unwrap();
-        let mut files = stopped.files();
-        files.extend(resumed.files());
-        assert_eq!(files, whole.files(), "stopped at step {step}");
-        assert_eq!(resumed.numbers(), whole.numbers(), "stopped at step {step}");
+    }
+    run(&work, &attempt, &residents).unwrap();
+    files.extend(attempt.files());
+    assert_eq!(attempt.numbers(), whole.numbers());
+    assert_eq!(files, whole.files());
+}
+
+#[test]
+fn a_cancelled_run_keeps_nothing_more() {
+    let world = World::new();
+    for reason in [Interrupted::Cancelled, Interrupted::LeaseLost] {
+        // two turns while datasets are read, one before step 1; the first checkpoint is due after step 2
+        let context = Fake::new(&world, Some((3, reason)));
+        let end = run(&world.work(lora(), 5), &context, &Residents::default()).unwrap_err();
+        assert_eq!(end, Stop::Interrupted(reason));
+        assert!(context.commits.borrow().is_empty());
     }
 }
 
@@ -123,7 +132,10 @@ fn a_disk_that_fills_up_at_any_file_holds_the_run_and_it_ends_with_the_same_byte
             format!("step {step} was not kept"),
             "77 are free".into(),
             "/data/blobs".into(),
-            format!("the state of step {} stands", step - 2),
+            match step {
+                2 => "nothing was kept before it".into(),
+                _ => format!("the state of step {} stands", step - 2),
+            },
         ] {
             assert!(hold.detail.contains(&part), "{part}: {}", hold.detail);
         }

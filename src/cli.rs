@@ -1,6 +1,8 @@
 //! The command line: which commands there are and what each needs. Composition only.
 
 pub mod demo;
+pub mod import_config;
+pub mod presets;
 mod progress;
 pub mod remote;
 #[cfg(feature = "server")]
@@ -37,6 +39,10 @@ pub enum Command {
     Demo(demo::Demo),
     /// Run the demo over three seeds and the null base; fails where the toy does not behave
     ToyCheck(toy_check::ToyCheck),
+    /// List the named fine-tuning protocols, or show one
+    Presets(presets::Presets),
+    /// Turn a published training config into the body of a job
+    ImportConfig(import_config::ImportConfig),
     /// Upload JSON lines to a running server as a dataset
     Upload(remote::Upload),
     /// Submit a job to a running server
@@ -81,6 +87,8 @@ async fn dispatch(command: &Command) -> anyhow::Result<()> {
         Command::Config(arguments) => serve::config(arguments),
         Command::Demo(demo) => demo::run(demo).await,
         Command::ToyCheck(check) => toy_check::run(check).await,
+        Command::Presets(arguments) => presets::run(arguments),
+        Command::ImportConfig(arguments) => import_config::run(arguments),
         Command::Upload(upload) => remote::upload(upload).await,
         Command::Submit(submit) => remote::submit(submit).await,
         Command::Job(show) => remote::show(show).await,

@@ -20,6 +20,7 @@ use crate::domain::finetune::FinetuneSpec;
 use crate::domain::ids::{BaseModelId, CheckpointId, EvaluationId, JobId};
 use crate::domain::job::{ErrorClass, JobResult, Phase};
 use crate::domain::metric::{ChangePoint, MeasuredModule, NormPoint, StepPoint};
+use crate::domain::published_run::OnBroken;
 use fetch::{FetchedFile, Wanted};
 
 /// One claimed job with everything it refers to resolved to files.
@@ -40,6 +41,8 @@ pub enum Work {
     Register(RegisterWork),
     /// Train.
     Finetune(Box<FinetuneWork>),
+    /// Read a run that was made elsewhere.
+    Import(Box<ImportWork>),
     /// Ask and score.
     Evaluate(Box<EvaluateWork>),
 }
@@ -118,6 +121,26 @@ pub struct FinetuneWork {
     pub start: Option<ModelFiles>,
     /// What the kept files say of their origin.
     pub provenance: Provenance,
+}
+
+/// The import of a published run.
+#[derive(Debug, Clone)]
+pub struct ImportWork {
+    /// What happens when a checkpoint cannot be read.
+    pub on_broken: OnBroken,
+    /// Where its files are.
+    pub source: RunSource,
+    /// The base's files where it is ready, so that the shapes can be held against it.
+    pub base: Option<ModelFiles>,
+}
+
+/// Where the files of a run are.
+#[derive(Debug, Clone)]
+pub enum RunSource {
+    /// In a folder, each checked to lie under an allowed root.
+    Folder(Vec<FetchedFile>),
+    /// In a repository of a hub.
+    Hub(Wanted),
 }
 
 /// A dataset's bytes.

@@ -1,6 +1,6 @@
 //! Base models over HTTP: registered as a job, listed, shown.
 
-mod resolve;
+pub(super) mod resolve;
 
 use axum::Json;
 use axum::extract::State;

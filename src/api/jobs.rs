@@ -20,7 +20,7 @@ use super::extract::{InPath, JsonBody, Query};
 use super::{ApiState, paging, prefer};
 use crate::domain::canonical;
 use crate::domain::ids::JobId;
-use crate::domain::job::{Attempt, Dedup, Job, JobKind, JobSpec, JobState};
+use crate::domain::job::{Attempt, Dedup, Job, JobEnvelope, JobKind, JobSpec, JobState};
 use crate::domain::page::Page;
 use crate::domain::requests::job_request;
 use crate::storage::events;
@@ -53,18 +53,30 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 ))]
 async fn submit(State(state): State<ApiState>, JsonBody(body): JsonBody) -> Answer<Response> {
     let (envelope, spec) = job_request(body)?;
+    accept(&state, envelope, spec).await
+}
+
+/// Makes the job, or finds the one that does the same work.
+pub(super) async fn accept(
+    state: &ApiState,
+    envelope: JobEnvelope,
+    mut spec: JobSpec,
+) -> Answer<Response> {
+    if let JobSpec::Imported(import) = &mut spec {
+        super::runs::settle_source(state, import).await?;
+    }
     let dedup = envelope.dedup;
     let job = plan::job(&state.storage, envelope, &spec).await?;
     if let JobSpec::Finetune(spec) = &spec
         && jobs::same_work(&state.storage, &job).await?.is_none()
     {
-        room::check(&state, spec).await?;
+        room::check(state, spec).await?;
     }
     let bound = state.settings.queued_jobs;
     match jobs::submit(&state.storage, &job, bound).await? {
-        Submitted::Created => answer(&state, &job.id, StatusCode::ACCEPTED).await,
+        Submitted::Created => answer(state, &job.id, StatusCode::ACCEPTED).await,
         Submitted::Existing(id) if dedup == Dedup::Error => Err(exists(&id)),
-        Submitted::Existing(id) => answer(&state, &id, StatusCode::OK).await,
+        Submitted::Existing(id) => answer(state, &id, StatusCode::OK).await,
         Submitted::QueueFull => Err(full(bound)),
         Submitted::ParentEnded(parent) => Err(Problem::conflict(format!(
             "{parent}, which this job needs, failed or was cancelled meanwhile; submit it again first"

@@ -26,9 +26,11 @@ pub mod openai;
 pub mod openapi;
 mod paging;
 mod prefer;
+mod presets;
 pub mod query;
 mod question_sets;
 mod rules;
+mod runs;
 mod table;
 mod vectors;
 
@@ -190,6 +192,8 @@ fn documented() -> OpenApiRouter<ApiState> {
         .merge(vectors::routes())
         .merge(evaluations::routes())
         .merge(jobs::routes())
+        .merge(presets::routes())
+        .merge(runs::routes())
         .merge(events::routes())
         .merge(openai::routes())
 }

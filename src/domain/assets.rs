@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::ids::{BaseModelId, CheckpointId, DatasetId, JobId};
 use super::invalid::{Checked, FieldError};
+use super::shapes::ProjectionShapes;
 
 /// A file of an asset; its bytes lie in the artifact store under `sha256`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -143,6 +144,9 @@ pub struct ModelFacts {
     pub hidden_size: u32,
     /// Rows of the embedding.
     pub vocab_size: u32,
+    /// Shapes of the projections of a layer.
+    #[serde(default)]
+    pub projections: ProjectionShapes,
     /// Its files, config.json and tokenizer.json among them.
     pub files: Vec<FileEntry>,
 }

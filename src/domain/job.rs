@@ -11,6 +11,7 @@ use super::early_stop::StoppedEarly;
 use super::evaluation::EvaluateSpec;
 use super::finetune::FinetuneSpec;
 use super::ids::{BaseModelId, CheckpointId, EvaluationId, JobId};
+use super::published_run::ImportSpec;
 
 /// What a job does.
 #[derive(
@@ -327,6 +328,9 @@ pub enum JobSpec {
     Register(RegisterSpec),
     /// Train.
     Finetune(Box<FinetuneSpec>),
+    /// A fine-tune whose steps were made elsewhere.
+    #[serde(rename = "finetune")]
+    Imported(Box<ImportSpec>),
     /// Ask and score.
     Evaluate(Box<EvaluateSpec>),
 }
@@ -336,7 +340,7 @@ impl JobSpec {
     pub fn kind(&self) -> JobKind {
         match self {
             Self::Register(_) => JobKind::Register,
-            Self::Finetune(_) => JobKind::Finetune,
+            Self::Finetune(_) | Self::Imported(_) => JobKind::Finetune,
             Self::Evaluate(_) => JobKind::Evaluate,
         }
     }

@@ -73,7 +73,7 @@ pub struct StepPoint {
     pub learning_rate: f64,
     /// Before clipping.
     pub grad_norm: f64,
-    /// Target tokens of the step.
+    /// Target tokens of the step; 0 where nobody counted them, as in an imported run.
     pub target_tokens: u64,
     /// All tokens of the step by its seconds; a timing, outside every promise of equality.
     pub tokens_per_second: f64,

@@ -89,6 +89,13 @@ impl Archive {
         info.map_or(0, |info| (info.data_offsets.1 - info.data_offsets.0) as u64)
     }
 
+    /// The shape of a tensor by its file's header; none where it is in no file.
+    pub fn shape_of(&self, name: &str) -> Option<Vec<i64>> {
+        let file = self.places.get(name).map(|file| &self.files[*file])?;
+        let shape = &file.header.info(name)?.shape;
+        Some(shape.iter().map(|size| *size as i64).collect())
+    }
+
     /// A copy of the tensor `name` on `device`, as `kind` or as stored.
     ///
     /// *Errors* `MissingTensor`, `Misshaped` when it has not `shape`, `NumberType` when it is not a plain float.

@@ -17,6 +17,18 @@ pub trait Fetch: Send + Sync {
     ///
     /// *Errors* as [`Fetch::commit`], and whatever `watch` answers. What came so far is kept for the next attempt.
     fn fetch(&self, wanted: &Wanted, watch: &mut dyn Watch) -> Result<Vec<FetchedFile>, Stop>;
+
+    /// The commit that `revision` of a published run's repository names now, as [`Fetch::commit`].
+    fn run_commit(&self, repository: &str, revision: &str) -> Result<String, Failure> {
+        let _ = (repository, revision);
+        Err(NoHub::refusal())
+    }
+
+    /// Brings the files that a published run is read from, under their paths in the repository, as [`Fetch::fetch`].
+    fn fetch_run(&self, wanted: &Wanted, watch: &mut dyn Watch) -> Result<Vec<FetchedFile>, Stop> {
+        let _ = (wanted, watch);
+        Err(NoHub::refusal().into())
+    }
 }
 
 /// A model at a commit.

@@ -26,6 +26,16 @@ impl ModelFiles {
             files,
         })
     }
+
+    /// The same model with the file `name` alone, where one file tells enough.
+    pub fn only(&self, name: &str) -> Self {
+        let files = self.files.iter().filter(|file| file.entry.name == name);
+        Self {
+            identity: self.identity.clone(),
+            name: self.name.clone(),
+            files: files.cloned().collect(),
+        }
+    }
 }
 
 /// Content identity of a set of files.

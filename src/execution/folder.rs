@@ -1,6 +1,10 @@
 //! A model's folder on this machine: only what lies under the allowed roots is seen, links followed first.
 
+mod run;
+
 use std::path::{Component, Path, PathBuf};
+
+pub use self::run::{real_run, run_files};
 
 use super::Failure;
 use super::fetch::FetchedFile;
@@ -28,6 +32,20 @@ pub enum Refused {
         /// As it was given.
         shown: String,
     },
+    /// There, but no run's.
+    #[error("{shown} has no folder checkpoint-<step>, neither in itself nor in checkpoints")]
+    NoCheckpoints {
+        /// As it was given.
+        shown: String,
+    },
+    /// More than is read.
+    #[error("{shown} has more than {most} checkpoints, as many as a run may have")]
+    TooMany {
+        /// As it was given.
+        shown: String,
+        /// The bound.
+        most: usize,
+    },
     /// A link in it leads out of the roots.
     #[error("{name} in {shown} leads to a place that the server may not read models from")]
     Leads {
@@ -51,7 +69,10 @@ impl From<Refused> for Failure {
                 (ErrorClass::Config, "folder_outside")
             }
             Refused::Missing { .. } => (ErrorClass::Data, "folder_missing"),
-            Refused::NoConfig { .. } => (ErrorClass::Data, "file_missing"),
+            Refused::NoConfig { .. } | Refused::NoCheckpoints { .. } => {
+                (ErrorClass::Data, "file_missing")
+            }
+            Refused::TooMany { .. } => (ErrorClass::Config, "too_many_checkpoints"),
             Refused::Unreadable { .. } => (ErrorClass::Data, "folder_unreadable"),
         };
         Self {
@@ -65,14 +86,21 @@ impl From<Refused> for Failure {
 
 /// The real place of the folder `path`, which must lie under one of `roots` and hold a config.json.
 pub fn real(path: &Path, roots: &[PathBuf]) -> Result<PathBuf, Refused> {
+    let real = under_roots(path, roots)?;
+    match real.join(CONFIG).is_file() {
+        true => Ok(real),
+        false => Err(Refused::NoConfig {
+            shown: path.display().to_string(),
+        }),
+    }
+}
+
+fn under_roots(path: &Path, roots: &[PathBuf]) -> Result<PathBuf, Refused> {
     let shown = path.display().to_string();
     let roots = real_roots(roots);
     let plain = !path.components().any(|part| part == Component::ParentDir);
     match path.canonicalize() {
-        Ok(real) if inside(&real, &roots) => match real.join(CONFIG).is_file() {
-            true => Ok(real),
-            false => Err(Refused::NoConfig { shown }),
-        },
+        Ok(real) if inside(&real, &roots) => Ok(real),
         Err(_) if plain && inside(path, &roots) => Err(Refused::Missing { shown }),
         _ => Err(Refused::Outside { shown }),
     }
@@ -120,6 +148,11 @@ impl Look {
         if !is_wanted(&name) && !is_pickle(&name) {
             return Ok(None);
         }
+        self.inside(path, name)
+    }
+
+    /// The file at `path` with every link followed, which must end under a root.
+    fn inside(&self, path: &Path, name: String) -> Result<Option<FetchedFile>, Refused> {
         // a link without an end is a file that is not there
         let Ok(real) = path.canonicalize() else {
             return Ok(None);

@@ -10,6 +10,7 @@ mod cache;
 mod client;
 mod download;
 mod error;
+mod runs;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -273,6 +274,20 @@ impl Fetch for Hub {
         match self.settings.offline {
             true => Ok(self.take_cached(wanted)?),
             false => self.bring_all(wanted, watch),
+        }
+    }
+
+    fn run_commit(&self, repository: &str, revision: &str) -> Result<String, Failure> {
+        match self.settings.offline {
+            true => Ok(self.cached_commit(repository, revision)?),
+            false => self.commit_of_run(repository, revision),
+        }
+    }
+
+    fn fetch_run(&self, wanted: &Wanted, watch: &mut dyn Watch) -> Result<Vec<FetchedFile>, Stop> {
+        match self.settings.offline {
+            true => Ok(self.take_cached_run(wanted)?),
+            false => self.bring_run(wanted, watch),
         }
     }
 }

@@ -10,6 +10,7 @@ mod evaluate;
 pub mod finetune;
 mod fingerprint;
 pub mod generators;
+mod import_run;
 pub mod inspect;
 mod register;
 #[cfg(test)]
@@ -71,6 +72,7 @@ impl Execute for Recipes {
         match &task.work {
             Work::Register(work) => register::run(work, context, self.hub.as_ref()),
             Work::Finetune(work) => finetune::run(work, context, &self.residents),
+            Work::Import(work) => import_run::run(work, context, self.hub.as_ref()),
             Work::Evaluate(work) => evaluate::run(work, context, &self.residents, &self.generators),
         }
     }

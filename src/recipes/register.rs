@@ -1,6 +1,6 @@
 //! Making a base model ready: from a folder, from a hub, from nothing, or from what a full fine-tune left.
 
-mod pace;
+pub(super) mod pace;
 mod take;
 
 use std::path::Path;
@@ -12,13 +12,16 @@ use crate::domain::adapter::{CARD, MANIFEST};
 use crate::domain::assets::{FileEntry, ModelFacts};
 use crate::domain::job::{ErrorClass, JobResult, Phase};
 use crate::domain::model_files::{CONFIG, INDEX, WEIGHTS};
+use crate::domain::shapes::ProjectionShapes;
 use crate::engine::chat::{Chat, GENERATION, SETTINGS, TOKENIZER};
 use crate::engine::device::Device;
 use crate::engine::files::Files;
 use crate::engine::model::config::{Family, ModelConfig};
 use crate::engine::weights::{Init, Weights};
 use crate::execution::fetch::Fetch;
-use crate::execution::{Commit, Context, RandomSource, RegisterSource, RegisterWork, Report, Stop};
+use crate::execution::{
+    Commit, Context, LocalFile, RandomSource, RegisterSource, RegisterWork, Report, Stop,
+};
 
 /// The place of an image in a prompt. The smallest Gemma 3 has no embedding for it, though its tokenizer is that of the
 /// others; a text that spells it is refused.
@@ -62,6 +65,10 @@ impl Shape {
             layers: config.num_hidden_layers as u32,
             hidden_size: config.hidden_size as u32,
             vocab_size: config.vocab_size as u32,
+            projections: ProjectionShapes::of(|projection| {
+                let (out, inner) = config.projection_shape(projection);
+                (out as u64, inner as u64)
+            }),
             files,
         }
     }
@@ -171,6 +178,25 @@ fn keep(name: &str, scratch: &Path, context: &dyn Context) -> Result<FileEntry, 
     let kept = context.blobs().keep(name, &unfinished(name, scratch));
     kept.map(|file| file.entry)
         .map_err(|error| broken_file(name, &error))
+}
+
+/// A file of somebody else's into the store: a small one as a copy, a large one where it lies.
+pub(super) fn keep_or_refer(
+    name: &str,
+    path: &Path,
+    context: &dyn Context,
+) -> Result<LocalFile, Stop> {
+    const SMALL: u64 = 16 << 20;
+    let broken = |error: std::io::Error| broken_file(name, &error);
+    let bytes = std::fs::metadata(path).map_err(broken)?.len();
+    if bytes > SMALL {
+        let referred = context.blobs().refer(name, path, None, &mut |_| Ok(()));
+        return referred.map_err(broken);
+    }
+    let scratch = scratch(context)?;
+    let copy = unfinished(name, &scratch);
+    std::fs::copy(path, &copy).map_err(broken)?;
+    context.blobs().keep(name, &copy).map_err(broken)
 }
 
 fn progress(done: usize, total: usize, context: &dyn Context) -> Result<(), Stop> {

@@ -63,9 +63,9 @@ from metrics left join timings using (job, step) where job = $1 and step between
         column(|row| row.loss),
         column(|row| row.learning_rate),
         column(|row| row.grad_norm),
-        column(|row| row.target_tokens as f64),
+        column(|row| known(row.target_tokens)),
         column(|row| row.tokens_per_second.unwrap_or(f64::NAN)),
-        column(|row| row.peak_memory_bytes.map_or(f64::NAN, |bytes| bytes as f64)),
+        column(|row| row.peak_memory_bytes.map_or(f64::NAN, known)),
     ];
     if rows.iter().any(|row| row.kl_loss.is_some()) {
         values.push(column(|row| row.kl_loss.unwrap_or(f64::NAN)));
@@ -74,6 +74,11 @@ from metrics left join timings using (job, step) where job = $1 and step between
         steps: rows.iter().map(|row| row.step.unsigned_abs()).collect(),
         values,
     })
+}
+
+/// A count that is never 0 where it was counted: an imported run has neither tokens nor memory.
+fn known(count: i64) -> f64 {
+    if count == 0 { f64::NAN } else { count as f64 }
 }
 
 /// The loss on the rows kept out.

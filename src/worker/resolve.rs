@@ -3,6 +3,7 @@
 //! What is missing is a failure of the job, in its owner's words; submission refuses most of it earlier.
 
 mod evaluate;
+mod import_run;
 mod register;
 
 use super::Shared;
@@ -25,6 +26,7 @@ pub(super) fn work_of(shared: &Shared, claim: &Claim, control: &Control) -> Resu
     match spec_of(claim)? {
         JobSpec::Register(spec) => look.register(spec).map(Work::Register),
         JobSpec::Finetune(spec) => look.finetune(*spec).map(|work| Work::Finetune(work.into())),
+        JobSpec::Imported(spec) => look.import(*spec).map(|work| Work::Import(work.into())),
         JobSpec::Evaluate(spec) => look.evaluate(*spec).map(|work| Work::Evaluate(work.into())),
     }
 }

@@ -39,7 +39,7 @@ fn refuse(pointer: &str, detail: impl Into<String>, hint: &str) -> Problem {
 }
 
 /// Where a folder is refused, what would do.
-fn refused_folder(refused: &Refused, roots: &[PathBuf]) -> Problem {
+pub(in crate::api) fn refused_folder(refused: &Refused, roots: &[PathBuf]) -> Problem {
     let hint = match refused {
         Refused::Outside { .. } | Refused::Leads { .. } => roots_hint(roots),
         Refused::Missing { .. } => "check the spelling".into(),
@@ -47,6 +47,11 @@ fn refused_folder(refused: &Refused, roots: &[PathBuf]) -> Problem {
             "give a folder in the Hugging Face layout: config.json, *.safetensors, tokenizer.json"
                 .into()
         }
+        Refused::NoCheckpoints { .. } => {
+            "give a folder with checkpoints/checkpoint-<step>/adapter_model.safetensors; POST /v1/adapters takes a single one"
+                .into()
+        }
+        Refused::TooMany { .. } => "import a part of it".into(),
         Refused::Unreadable { .. } => "check its permissions".into(),
     };
     refuse("/source/path", refused.to_string(), &hint)
@@ -70,7 +75,7 @@ async fn of_hub(state: &ApiState, spec: &HubSpec) -> Answer<String> {
 }
 
 /// What may pass is the server's trouble, everything else the request's.
-fn refused_by_hub(failure: Failure) -> Problem {
+pub(in crate::api) fn refused_by_hub(failure: Failure) -> Problem {
     if failure.retryable {
         return Problem::new(&UNAVAILABLE, failure.message).retry_after(30);
     }

@@ -8,11 +8,13 @@ use crate::api::OWNER;
 use crate::api::error::{Answer, Problem};
 use crate::domain::address::Trained;
 use crate::domain::assets::BaseModelState;
+use crate::domain::base_model::{self, HubSpec, Referred, Source};
 use crate::domain::evaluation::{EvaluateSpec, TargetSpec};
 use crate::domain::finetune::{FinetuneSpec, LoraMethod, Method};
 use crate::domain::ids::{EvaluationId, JobId};
 use crate::domain::invalid::{Checked, FieldError, Findings, Invalid};
 use crate::domain::job::{JobEnvelope, JobSpec};
+use crate::domain::published_run::ImportSpec;
 use crate::domain::requests::fit::{self, Adapters, BaseFacts, Jobs, missing};
 use crate::domain::requests::identity::{self, Hashes, StartIdentity, TargetIdentity};
 use crate::domain::requests::stored;
@@ -32,6 +34,7 @@ struct Plan {
 pub async fn job(storage: &Storage, envelope: JobEnvelope, spec: &JobSpec) -> Answer<NewJob> {
     let plan = match spec {
         JobSpec::Finetune(spec) => finetune(storage, spec).await?,
+        JobSpec::Imported(spec) => import(storage, spec).await?,
         JobSpec::Evaluate(spec) => evaluate(storage, spec).await?,
         JobSpec::Register(_) => return Err(Problem::internal("a registration is not posted")),
     };
@@ -74,6 +77,26 @@ async fn finetune(storage: &Storage, spec: &FinetuneSpec) -> Answer<Plan> {
     Ok(Plan {
         hashes: identity::of_finetune(spec, &base.source_hash, &contents, start.as_ref()),
         parents: register_job(&base).into_iter().chain(parent).collect(),
+        evaluation: None,
+    })
+}
+
+/// An import waits for nothing: geometry needs no base weights, so the base only has to be named.
+async fn import(storage: &Storage, spec: &ImportSpec) -> Answer<Plan> {
+    let base = jobs::base_model(storage, &spec.base_model).await?;
+    let base = base.ok_or_else(|| Invalid::from(no_base("/base_model", &spec.base_model)))?;
+    let source = base_model::source("/source", spec.source.clone())?;
+    let referred = match &source {
+        Source::Hub(HubSpec {
+            commit: Some(commit),
+            ..
+        }) => Referred::Commit(commit.clone()),
+        _ => Referred::Nothing,
+    };
+    let source = base_model::source_hash(&source, &referred);
+    Ok(Plan {
+        hashes: identity::of_import(spec, &base.source_hash, &source),
+        parents: Vec::new(),
         evaluation: None,
     })
 }

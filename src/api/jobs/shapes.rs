@@ -25,6 +25,8 @@ pub enum JobRequest {
 /// A fine-tune to be done; what is left out has its default, which the job's `spec` shows.
 #[derive(ToSchema)]
 pub struct FinetuneRequest {
+    /// Name of a preset whose values stand where the body has none of its own; `GET /v1/presets` lists them.
+    preset: Option<String>,
     /// A name for people; 1 to 200 characters.
     name: Option<String>,
     /// Band of the queue; `normal` where absent.

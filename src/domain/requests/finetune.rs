@@ -5,11 +5,12 @@ use serde_json::{Map, Value};
 use super::bounds::{Check, LARGEST_SEED, not_supported};
 use super::early_stop;
 use super::fields::{Fields, decode_object};
+use super::modules::{check_pattern, check_targets};
 use crate::domain::address::Trained;
 use crate::domain::decode::{decode_at, escape, object_at, take_tag};
 use crate::domain::finetune::{
     BatchSpec, ChatSpec, CheckpointSpec, Dtype, FinetuneSpec, HoldOut, KlSpec, Length, LoraMethod,
-    LossSpec, Method, OptimizerSpec, Projection, ScheduleSpec,
+    LossSpec, Method, OptimizerSpec, ScheduleSpec,
 };
 use crate::domain::invalid::{Checked, FieldError, Findings};
 
@@ -85,7 +86,10 @@ fn read_method(value: Value) -> Checked<Method> {
     let tags = ["lora", "full", "steering_vector"];
     let tag = take_tag("/method", &mut object, "type", &tags)?;
     match tag.as_str() {
-        "lora" => decode_at("/method", Value::Object(object)).map(Method::Lora),
+        "lora" => {
+            check_targets(&object)?;
+            decode_at("/method", Value::Object(object)).map(Method::Lora)
+        }
         "full" => decode_at("/method", Value::Object(object)).map(Method::Full),
         _ => {
             let what = "training a steering vector";
@@ -168,26 +172,12 @@ fn check_patterns(method: &mut Check<'_>, lora: &LoraMethod) {
     for (name, rank) in &lora.rank_pattern {
         let key = format!("rank_pattern/{}", escape(name));
         method.whole(&key, *rank, 1..=LARGEST_RANK);
-        check_module(method, &key, name);
+        check_pattern(method, &key, name);
     }
     for (name, alpha) in &lora.alpha_pattern {
         let key = format!("alpha_pattern/{}", escape(name));
         method.positive(&key, *alpha);
-        check_module(method, &key, name);
-    }
-}
-
-/// A pattern is the name of a module or the end of one behind a dot; regular expressions are not read.
-fn check_module(method: &mut Check<'_>, key: &str, name: &str) {
-    let last = name.rsplit('.').next().unwrap_or_default();
-    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
-    let known = Projection::ALL
-        .iter()
-        .any(|projection| projection.name() == last);
-    if !known || !name.bytes().all(letter) {
-        let wanted =
-            "name a module or the end of its name, such as layers.21.mlp.down_proj or down_proj";
-        method.refuse(key, format!("\"{}\"", name.escape_debug()), wanted);
+        check_pattern(method, &key, name);
     }
 }
 

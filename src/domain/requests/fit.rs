@@ -1,5 +1,7 @@
 //! Whether a spec fits what exists: the assets and jobs that it names, as somebody with a database found them.
 
+mod ranks;
+
 use std::collections::BTreeMap;
 
 use super::identity::JobIdentity;
@@ -11,6 +13,7 @@ use crate::domain::finetune::{CheckpointSpec, FinetuneSpec, Length, Method};
 use crate::domain::ids::{BaseModelId, JobId};
 use crate::domain::invalid::{Checked, FieldError, Findings};
 use crate::domain::job::{JobKind, JobState};
+use crate::domain::shapes::ProjectionShapes;
 
 /// A base model that a spec names.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +28,8 @@ pub struct BaseFacts {
     pub source_hash: String,
     /// Number of decoder layers, once known.
     pub layers: Option<u32>,
+    /// Shapes of its projections, once known.
+    pub projections: Option<ProjectionShapes>,
     /// Its register job.
     pub job: Option<JobId>,
 }
@@ -73,7 +78,7 @@ pub fn missing(pointer: &str, what: &str, name: &str, list: &str) -> FieldError 
     FieldError::at(pointer, detail).hint(format!("GET {list} lists what there is"))
 }
 
-/// Checks a fine-tune against its base: layers and patterns must be in it.
+/// Checks a fine-tune against its base: layers and patterns must be in it, ranks below the sides of its matrices.
 pub fn finetune(spec: &FinetuneSpec, base: &BaseFacts) -> Checked<()> {
     let (Method::Lora(lora), Some(count)) = (&spec.method, base.layers) else {
         return Ok(());
@@ -95,6 +100,9 @@ pub fn finetune(spec: &FinetuneSpec, base: &BaseFacts) -> Checked<()> {
             let place = format!("/method/{field}/{}", escape(key));
             FieldError::at(place, detail).hint(hint.clone())
         });
+    }
+    if let Some(shapes) = &base.projections {
+        ranks::check(&mut findings, lora, count, shapes);
     }
     findings.finish()
 }

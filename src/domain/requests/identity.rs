@@ -7,6 +7,7 @@ use crate::domain::canonical::{NUMERICS_EPOCH, hash};
 use crate::domain::evaluation::{EvaluateSpec, Steps, StepsName};
 use crate::domain::finetune::FinetuneSpec;
 use crate::domain::job::JobSpec;
+use crate::domain::published_run::ImportSpec;
 
 /// The two hashes of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +85,15 @@ pub fn of_finetune(
         &value,
         &json!({"checkpoints": checkpoints, "hold_out_every": every}),
     )
+}
+
+/// Hashes of an import; `base` and `source` are the `source_hash` of the base and of the run's own source.
+///
+/// The files behind a path may change without their hashes changing; `force` reads them again.
+pub fn of_import(spec: &ImportSpec, base: &str, source: &str) -> Hashes {
+    let value = json!({"kind": "finetune", "origin": spec.origin, "base_model": base, "source": source,
+        "on_broken": spec.on_broken});
+    hashes(&value, &Value::Null)
 }
 
 /// Hashes of an evaluation.

@@ -11,12 +11,15 @@ pub(in crate::domain) mod fields;
 pub(in crate::domain) mod finetune;
 pub mod fit;
 pub mod identity;
+mod import_run;
+mod modules;
 
 use serde_json::{Map, Value};
 
 use super::decode::{escape, object_at, take_tag};
 use super::invalid::{Checked, FieldError, Invalid};
 use super::job::{JobEnvelope, JobSpec};
+use super::presets;
 
 pub use envelope::{LONGEST_NAME, MOST_TAGS};
 
@@ -33,12 +36,30 @@ pub fn job_request(body: Value) -> Checked<(JobEnvelope, JobSpec)> {
     if kind == "register" {
         return Err(not_posted().into());
     }
+    if kind == "finetune" {
+        body = presets::fill(body)?;
+    }
     let envelope = envelope::take(&mut body);
     let spec = spec_of(&kind, body);
     match (envelope, spec) {
         (Ok(envelope), Ok(spec)) => Ok((envelope, spec)),
         (envelope, spec) => Err(joined(envelope.err(), spec.err())),
     }
+}
+
+/// Reads the body of `POST /v1/runs/import`: that of a fine-tune of origin `imported`, which need not be said.
+///
+/// *Errors* as [`job_request`].
+pub fn import_request(body: Value) -> Checked<(JobEnvelope, JobSpec)> {
+    let mut body = object_at("", body)?;
+    for (key, value) in [("kind", "finetune"), ("origin", "imported")] {
+        body.entry(key).or_insert_with(|| value.into());
+    }
+    if body["kind"] != "finetune" {
+        let error = FieldError::at("/kind", "an import is a job of kind \"finetune\"");
+        return Err(error.hint("leave it out").into());
+    }
+    job_request(Value::Object(body))
 }
 
 /// Reads a spec that was stored; the inverse of [`stored`].
@@ -55,6 +76,9 @@ pub fn stored(spec: &JobSpec) -> Value {
 
 fn spec_of(kind: &str, body: Map<String, Value>) -> Checked<JobSpec> {
     match kind {
+        "finetune" if import_run::is_import(&body) => {
+            import_run::read(body).map(|spec| JobSpec::Imported(Box::new(spec)))
+        }
         "finetune" => finetune::read(body).map(|spec| JobSpec::Finetune(Box::new(spec))),
         "evaluate" => evaluate::read(body).map(|spec| JobSpec::Evaluate(Box::new(spec))),
         _ => super::decode::decode_at("", Value::Object(body)).map(JobSpec::Register),

@@ -32,14 +32,21 @@ pub(super) struct Content {
 }
 
 impl Content {
-    pub(super) fn open(files: &Files, config: &ModelConfig) -> Result<Self> {
+    /// Without a `config` the model is as large as the adapter says: its layers reach to the last one adapted, and its
+    /// matrices have the sides of the pairs.
+    pub(super) fn open(files: &Files, config: Option<&ModelConfig>) -> Result<Self> {
         let mut reading = Settings::read(&config_text(files)?)?;
         let path = tensor_file(files)?;
         let header = header_bytes(path)?;
         bound_header(header, LARGEST_HEADER)?;
         let archive = Archive::open([(MODEL, path)])?;
         reading.settings.root = root(&archive);
-        let modules = reading.settings.modules(config)?;
+        let modules = match config {
+            Some(config) => reading.settings.modules(config)?,
+            None => reading
+                .settings
+                .modules_of(layers_told(&reading, &archive)?)?,
+        };
         let content = Self {
             reading,
             modules,
@@ -72,11 +79,14 @@ impl Content {
     /// The pair of one module, in float32.
     pub(super) fn pair(
         &self,
-        config: &ModelConfig,
+        config: Option<&ModelConfig>,
         module: &NormModule,
         device: Device,
     ) -> Result<Pair> {
-        let (out, inner) = config.projection_shape(module.projection);
+        let (out, inner) = match config {
+            Some(config) => config.projection_shape(module.projection),
+            None => (self.side(module, 'B', 0), self.side(module, 'A', 1)),
+        };
         let rank = i64::from(module.rank);
         let read = |side, shape: [i64; 2]| {
             let name = tensor_name(self.reading.settings.root, module, side);
@@ -96,6 +106,15 @@ impl Content {
             b: read('B', [out, rank])?,
             module: module.clone(),
         })
+    }
+
+    /// A side of a pair as the file's header has it; 0 where it has none.
+    fn side(&self, module: &NormModule, side: char, axis: usize) -> i64 {
+        let name = tensor_name(self.reading.settings.root, module, side);
+        let shape = self.archive.shape_of(&name);
+        shape
+            .and_then(|shape| shape.get(axis).copied())
+            .unwrap_or(0)
     }
 
     pub(super) fn facts(self, parameters: u64) -> AdapterFacts {
@@ -171,6 +190,28 @@ fn root(archive: &Archive) -> &'static str {
         })
     };
     archive.names().find_map(of).unwrap_or(ROOTS[0])
+}
+
+/// One more than the last layer that a setting or a tensor speaks of.
+///
+/// *Errors* a number beyond what any model has.
+fn layers_told(reading: &Reading, archive: &Archive) -> Result<i64> {
+    const MOST: i64 = 1024;
+    let in_name = |name: &str| -> Option<i64> {
+        let (_, rest) = name.split_once(".layers.")?;
+        rest.split('.').next()?.parse().ok()
+    };
+    let listed = reading.settings.layers.iter().flatten();
+    let listed = listed.map(|layer| i64::from(*layer));
+    let last = archive.names().filter_map(in_name).chain(listed).max();
+    match last {
+        Some(last) if last < MOST => Ok(last + 1),
+        Some(last) => {
+            let detail = format!("speaks of layer {last}; at most {MOST} layers are read");
+            Err(Error::adapter("layers_to_transform", detail))
+        }
+        None => Err(Error::bad_file(MODEL, "has no tensor of a layer")),
+    }
 }
 
 fn why_unexpected(name: &str) -> &'static str {

@@ -4,6 +4,7 @@
 
 mod content;
 mod expression;
+mod measure;
 mod names;
 mod read;
 mod rows;
@@ -109,6 +110,17 @@ impl Adapter {
     /// *Errors* name the setting that is not supported, or the tensor that is missing, unexpected, misshaped, of another
     /// number type or not finite.
     pub fn load(files: &Files, config: &ModelConfig, device: Device) -> Result<Self> {
+        Self::read(files, Some(config), device)
+    }
+
+    /// Reads an adapter whose base may not be here: what a config would tell is taken from the files themselves.
+    ///
+    /// *Errors* as [`Adapter::load`].
+    pub fn load_alone(files: &Files, device: Device) -> Result<Self> {
+        Self::read(files, None, device)
+    }
+
+    fn read(files: &Files, config: Option<&ModelConfig>, device: Device) -> Result<Self> {
         let content = Content::open(files, config)?;
         let pairs = content
             .modules
@@ -124,10 +136,10 @@ impl Adapter {
     ///
     /// *Errors* as [`Adapter::load`].
     pub fn inspect(files: &Files, config: &ModelConfig) -> Result<AdapterFacts> {
-        let content = Content::open(files, config)?;
+        let content = Content::open(files, Some(config))?;
         let mut parameters = 0;
         for module in &content.modules {
-            let pair = content.pair(config, module, Device::Cpu)?;
+            let pair = content.pair(Some(config), module, Device::Cpu)?;
             parameters += (pair.a.numel() + pair.b.numel()) as u64;
         }
         Ok(content.facts(parameters))

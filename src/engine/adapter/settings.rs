@@ -89,11 +89,16 @@ impl Settings {
     /// *Errors* a target or a layer that the model lacks; a rank or alpha out of bounds; an expression that cannot be
     /// read.
     pub fn modules(&self, config: &ModelConfig) -> Result<Vec<NormModule>> {
-        self.check_layers(config)?;
+        self.modules_of(config.num_hidden_layers)
+    }
+
+    /// The same of a model with so many layers, of which no more is known.
+    pub(super) fn modules_of(&self, count: i64) -> Result<Vec<NormModule>> {
+        self.check_layers(count)?;
         let chooser = Chooser::new(self)?;
-        chooser.check(config)?;
+        chooser.check(count)?;
         let mut modules = Vec::new();
-        for layer in 0..config.num_hidden_layers as u32 {
+        for layer in 0..count as u32 {
             for projection in Projection::ALL {
                 let name = self.full_name(layer, projection);
                 if chooser.wants(&name)? {
@@ -108,8 +113,7 @@ impl Settings {
         Ok(modules)
     }
 
-    fn check_layers(&self, config: &ModelConfig) -> Result<()> {
-        let count = config.num_hidden_layers;
+    fn check_layers(&self, count: i64) -> Result<()> {
         let layers = self.layers.iter().flatten();
         match layers.copied().find(|layer| i64::from(*layer) >= count) {
             None => Ok(()),
@@ -204,7 +208,7 @@ impl<'a> Chooser<'a> {
     }
 
     /// Targets must be modules that are adapted here: every listed one, and nothing beside them.
-    fn check(&self, config: &ModelConfig) -> Result<()> {
+    fn check(&self, layers: i64) -> Result<()> {
         for outside in OUTSIDE {
             let (name, head) = (
                 format!("{}.{outside}", self.settings.root),
@@ -219,7 +223,7 @@ impl<'a> Chooser<'a> {
         let Matcher::Listed(names) = self.targets else {
             return Ok(());
         };
-        match names.iter().find(|target| !self.exists(config, target)) {
+        match names.iter().find(|target| !self.exists(layers, target)) {
             None => Ok(()),
             Some(target) => {
                 let what = format!("is nothing that the model has; there are {}", known());
@@ -228,8 +232,8 @@ impl<'a> Chooser<'a> {
         }
     }
 
-    fn exists(&self, config: &ModelConfig, target: &str) -> bool {
-        let mut layers = 0..config.num_hidden_layers as u32;
+    fn exists(&self, layers: i64, target: &str) -> bool {
+        let mut layers = 0..layers as u32;
         layers.any(|layer| {
             let names = Projection::ALL.map(|one| self.settings.full_name(layer, one));
             names.iter().any(|name| ends(name, target))

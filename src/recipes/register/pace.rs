@@ -11,13 +11,13 @@ const PARTS: u64 = 200;
 const LEAST: u64 = 4 << 20;
 
 /// Bytes done, as the job's progress; every call is a turn, so that the job can be ended.
-pub(super) struct Pace<'a> {
+pub(crate) struct Pace<'a> {
     context: &'a dyn Context,
     told: Option<(u64, u64)>,
 }
 
 impl<'a> Pace<'a> {
-    pub(super) fn new(context: &'a dyn Context) -> Self {
+    pub(crate) fn new(context: &'a dyn Context) -> Self {
         Self {
             context,
             told: None,

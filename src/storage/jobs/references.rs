@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use sqlx::types::Json;
 
 use super::{column, id, word};
 use crate::domain::ids::{DatasetId, JobId};
@@ -10,6 +11,7 @@ use crate::domain::job::{JobKind, JobResult, JobSpec};
 use crate::domain::requests::fit::{AdapterFacts, Adapters, BaseFacts, JobFacts, Jobs};
 use crate::domain::requests::identity::JobIdentity;
 use crate::domain::requests::read_stored;
+use crate::domain::shapes::ProjectionShapes;
 use crate::storage::{Result, Storage, bounded};
 
 /// Names that a spec uses; each an id or a unique name.
@@ -69,6 +71,7 @@ struct BaseRow {
     source_hash: String,
     source: Value,
     layers: Option<i32>,
+    projections: Json<ProjectionShapes>,
     job: Option<String>,
 }
 
@@ -76,8 +79,9 @@ struct BaseRow {
 pub async fn base_model(storage: &Storage, name: &str) -> Result<Option<BaseFacts>> {
     let query = sqlx::query_as!(
         BaseRow,
-        "-- jobs::base_model
-select id, name, state, source_hash, source, layers, job from base_models where id = $1 or name = $1",
+        r#"-- jobs::base_model
+select id, name, state, source_hash, source, layers, projections as "projections: Json<ProjectionShapes>", job
+from base_models where id = $1 or name = $1"#,
         name
     );
     let row = bounded(query.fetch_optional(&storage.pool)).await?;
@@ -89,12 +93,15 @@ fn base_of(row: BaseRow) -> Result<BaseFacts> {
     // A model from nothing has its number of layers in its source before its job has run.
     let told = row.source.pointer("/random/config/num_hidden_layers");
     let told = told.and_then(Value::as_u64);
+    let config = row.source.pointer("/random/config");
+    let projections = Some(row.projections.0).filter(|known| !known.0.is_empty());
     Ok(BaseFacts {
         id: id(row.id)?,
         name: row.name,
         state: word(row.state)?,
         source_hash: row.source_hash,
         layers: known.or_else(|| told.and_then(|layers| u32::try_from(layers).ok())),
+        projections: projections.or_else(|| config.and_then(ProjectionShapes::of_config)),
         job: row.job.map(id).transpose()?,
     })
 }
@@ -191,6 +198,7 @@ fn job_of(row: JobRow) -> Result<JobFacts> {
             let keeps = planned.then_some((spec.checkpoints, spec.length));
             (spec.base_model, keeps)
         }
+        (JobKind::Finetune, Ok(JobSpec::Imported(spec))) => (spec.base_model, None),
         _ => (String::new(), None),
     };
     Ok(JobFacts {

@@ -213,7 +213,7 @@ async fn begin_again(connection: &mut PgConnection, model: &NewModel) -> Result<
     let query = sqlx::query!(
         "-- registry::begin_again
 update base_models set state = 'registering', source = $2, job = $3, family = null, parameters = null, layers = null,
-  hidden_size = null, vocab_size = null, files = '[]'
+  hidden_size = null, vocab_size = null, projections = '{}', files = '[]'
 where id = $1 and state = 'failed' and source_hash = $4",
         model.id.as_str(),
         &model.source,

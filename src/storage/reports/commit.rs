@@ -181,7 +181,8 @@ with held as (
   select id from jobs where id = $1 and lease_number = $2 and state in ('running', 'pausing', 'cancelling')
   for no key update),
 known as (
-  update base_models set family = $3, parameters = $4, layers = $5, hidden_size = $6, vocab_size = $7, files = $8
+  update base_models set family = $3, parameters = $4, layers = $5, hidden_size = $6, vocab_size = $7, files = $8,
+    projections = $9
   from held where base_models.job = held.id and base_models.state = 'registering'
   returning base_models.id)
 select (select count(*) from held) as "held!", (select count(*) from known) as "known!""#,
@@ -193,6 +194,7 @@ select (select count(*) from held) as "held!", (select count(*) from known) as "
         facts.hidden_size as i32,
         facts.vocab_size as i32,
         Json(&facts.files) as _,
+        Json(&facts.projections) as _,
     );
     let row = bounded(query.fetch_one(&storage.pool)).await?;
     match (row.held, row.known) {

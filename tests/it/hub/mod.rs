@@ -1,6 +1,7 @@
 //! Models from a hub, asked of a server that speaks as the real one does, into a cache as Python lays it out.
 
 mod registered;
+mod runs;
 mod server;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! A hub for tests: the real one's paths, headers, redirects and refusals, and the faults that a network has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -134,9 +134,15 @@ fn reply(hub: &FakeHub, method: &Method, path: &str, range: Option<&str>) -> Res
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match parts[..] {
         ["api", "models", "org", "model", "tree", revision] if known(revision) => list(&shelf, ""),
-        ["api", "models", "org", "model", "tree", revision, folder] if known(revision) => {
-            list(&shelf, &format!("{folder}/"))
-        }
+        [
+            "api",
+            "models",
+            "org",
+            "model",
+            "tree",
+            revision,
+            ref folder @ ..,
+        ] if known(revision) => list(&shelf, &format!("{}/", folder.join("/"))),
         ["org", "old-name", "resolve", revision, name] => {
             let place = format!("/org/model/resolve/{revision}/{name}");
             redirect(&place, HeaderMap::new())
@@ -146,7 +152,7 @@ fn reply(hub: &FakeHub, method: &Method, path: &str, range: Option<&str>) -> Res
             file(&mut shelf, hub.port, &name.join("/"), range, head)
         }
         ["org", "model", ..] => refused(StatusCode::NOT_FOUND, "RevisionNotFound"),
-        ["cdn", name] => bytes(&mut shelf, name, range, HeaderMap::new()),
+        ["cdn", ref name @ ..] => bytes(&mut shelf, &name.join("/"), range, HeaderMap::new()),
         _ => refused(StatusCode::UNAUTHORIZED, "RepoNotFound"),
     }
 }
@@ -190,9 +196,16 @@ fn list(shelf: &Shelf, folder: &str) -> Response<Body> {
         line
     });
     let mut lines: Vec<_> = lines.collect();
-    for folder in ["original", "additional_chat_templates"] {
-        lines
-            .push(serde_json::json!({"type": "directory", "oid": "00", "size": 0, "path": folder}));
+    let names = shelf.files.keys();
+    let within = names.filter_map(|name| name.strip_prefix(folder)?.split_once('/'));
+    let mut folders: BTreeSet<String> = within
+        .map(|(first, _)| format!("{folder}{first}"))
+        .collect();
+    if folder.is_empty() {
+        folders.extend(["original", "additional_chat_templates"].map(String::from));
+    }
+    for path in folders {
+        lines.push(serde_json::json!({"type": "directory", "oid": "00", "size": 0, "path": path}));
     }
     let text = serde_json::to_vec(&lines).unwrap();
     let answer = Response::builder().header("content-type", "application/json");

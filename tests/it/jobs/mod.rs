@@ -4,6 +4,7 @@ pub mod api;
 mod following;
 mod going;
 mod latency;
+mod presets;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};

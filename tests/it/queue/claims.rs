@@ -74,6 +74,7 @@ async fn writes(storage: &Storage, lease: &Lease) -> Vec<(&'static str, Result<(
         state: &[],
     };
     let facts = ModelFacts {
+        projections: Default::default(),
         family: "qwen2".into(),
         parameters: 1,
         layers: 1,

@@ -203,6 +203,7 @@ async fn a_base_model_follows_the_job_that_registers_it() {
     let cancelled = bench.registration().await;
     let lease = bench.claim().await.lease;
     let facts = ModelFacts {
+        projections: Default::default(),
         family: "qwen2".into(),
         parameters: 500_000,
         layers: 4,

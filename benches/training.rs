@@ -81,6 +81,7 @@ fn trainer(folder: &Path, work: &str, threads: usize, norms: bool) -> anyhow::Re
         lanes: threads,
         positions: 256,
         micro_batch: 2,
+        recompute: false,
         norms,
         seed: 0,
     };

@@ -81,6 +81,11 @@ int vivarium_set_grad(at::Tensor *tensor, at::Tensor *grad) {
   return guarded([&] { tensor->mutable_grad() = *grad; });
 }
 
+// Goes back from `tensor` with its gradient given; the gradients of leaves are added where they keep theirs.
+int vivarium_backward(at::Tensor *tensor, at::Tensor *grad) {
+  return guarded([&] { tensor->backward(*grad); });
+}
+
 // One update of AdamW with decoupled decay over one tensor and its state, all of one shape.
 int vivarium_adamw(at::Tensor *weights, at::Tensor *grad, at::Tensor *first, at::Tensor *second, at::Tensor *updates,
                    double rate, double beta1, double beta2, double decay, double epsilon) {

@@ -11,6 +11,7 @@ use super::{Error, Result};
 unsafe extern "C" {
     fn vivarium_last_error() -> *const c_char;
     fn vivarium_set_grad(tensor: *mut C_tensor, grad: *mut C_tensor) -> c_int;
+    fn vivarium_backward(tensor: *mut C_tensor, grad: *mut C_tensor) -> c_int;
     #[allow(clippy::too_many_arguments)]
     fn vivarium_adamw(
         weights: *mut C_tensor,
@@ -48,6 +49,15 @@ pub fn set_grad(tensor: &Tensor, grad: &Tensor) -> Result<()> {
     // SAFETY: both pointers are live `at::Tensor`s for the length of the call, the shim keeps a counted reference of its
     // own to the second, and catches every exception.
     check(unsafe { vivarium_set_grad(tensor.as_ptr().cast_mut(), grad.as_ptr().cast_mut()) })
+}
+
+/// Goes back from `tensor` with its gradient given; leaves add up theirs.
+///
+/// *Shapes* both alike
+pub fn backward(tensor: &Tensor, grad: &Tensor) -> Result<()> {
+    // SAFETY: both pointers are live `at::Tensor`s for the length of the call, the shim keeps neither and catches every
+    // exception.
+    check(unsafe { vivarium_backward(tensor.as_ptr().cast_mut(), grad.as_ptr().cast_mut()) })
 }
 
 /// Settings of one update.

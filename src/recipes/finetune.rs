@@ -9,6 +9,7 @@ mod diverged;
 mod early;
 mod forecast;
 mod keep;
+mod passes;
 mod vectors;
 
 use serde_json::json;
@@ -16,6 +17,7 @@ use serde_json::json;
 use self::data::Data;
 use self::early::Early;
 use self::keep::Keeper;
+use self::passes::Part;
 use self::vectors::Vectors;
 use super::{base, refused, verified};
 use crate::domain::early_stop::StoppedEarly;
@@ -81,6 +83,7 @@ fn trainer(
         lanes,
         positions: data.longest(),
         micro_batch: spec.batch.micro_batch as usize,
+        recompute: spec.batch.recompute_activations,
         norms: true,
         seed: spec.seed,
     };
@@ -138,6 +141,13 @@ fn compared<'a>(spec: &'a FinetuneSpec, data: &Data) -> Option<(&'a KlSpec, Besi
         shuffle: spec.batch.shuffle,
     };
     Some((kl, beside))
+}
+
+/// The rows of a step's KL term; none where there is no such term.
+fn beside<'a>(compared: Option<&(&KlSpec, Beside)>, data: &'a Data, step: u64) -> Vec<&'a Example> {
+    let rows = compared.map_or(Vec::new(), |(_, beside)| beside.step(step));
+    let rows = rows.into_iter();
+    rows.map(|row| &data.kl()[row as usize]).collect()
 }
 
 struct Run<'a> {
@@ -208,11 +218,17 @@ impl Run<'_> {
         let draws = self.order.step(step);
         let examples: Vec<&Example> = draws.iter().map(|draw| self.data.example(*draw)).collect();
         let size = size_of(&examples);
-        for round in self.trainer.rounds(&examples) {
-            self.context.turn()?;
-            self.trainer.accumulate(&round, size.weight)?;
-        }
-        self.compare(step)?;
+        let beside = beside(self.compared.as_ref(), &self.data, step);
+        let (weight, denominator) = self.weighed(&beside);
+        let learn = Part {
+            examples: &examples,
+            round: &|trainer, round| trainer.accumulate(round, size.weight).map(|()| 0.0),
+        };
+        let compare = Part {
+            examples: &beside,
+            round: &|trainer, round| trainer.compare(round, denominator, weight).map(|()| 0.0),
+        };
+        passes::run(&mut self.trainer, self.context, &[learn, compare])?;
         let rate = self.spec.optimizer.learning_rate * share(&self.spec.schedule, step, total);
         let measured = self.trainer.update(rate);
         let kept = &self.spec.checkpoints;
@@ -238,20 +254,13 @@ impl Run<'_> {
         norms.map_or(Ok(()), |norms| self.context.report(Report::Norms(norms)))
     }
 
-    /// Adds the step's KL term, where there is one.
-    fn compare(&mut self, step: u64) -> Result<(), Stop> {
-        let Some((kl, beside)) = &self.compared else {
-            return Ok(());
+    /// The KL term's weight, and what its sum over the step's rows is divided by.
+    fn weighed(&self, rows: &[&Example]) -> (f64, f64) {
+        let Some((kl, _)) = &self.compared else {
+            return (0.0, 1.0);
         };
-        let rows = beside.step(step).into_iter();
-        let rows: Vec<&Example> = rows.map(|row| &self.data.kl()[row as usize]).collect();
-        let tokens = size_of(&rows).targets;
-        let denominator = kl.denominator(tokens, self.trainer.vocabulary());
-        for round in self.trainer.rounds(&rows) {
-            self.context.turn()?;
-            self.trainer.compare(&round, denominator, kl.weight)?;
-        }
-        Ok(())
+        let tokens = size_of(rows).targets;
+        (kl.weight, kl.denominator(tokens, self.trainer.vocabulary()))
     }
 
     /// What is left to do when a step was not finished: a drain or a pause keeps the state that the step before it left.
@@ -284,11 +293,11 @@ impl Run<'_> {
             return Ok(());
         }
         let weight = size_of(&held).weight;
-        let mut loss = 0.0;
-        for round in self.trainer.rounds(&held) {
-            self.context.turn()?;
-            loss += self.trainer.measure(&round, weight)?;
-        }
+        let measure = Part {
+            examples: &held,
+            round: &|trainer, round| trainer.measure(round, weight),
+        };
+        let loss = passes::run(&mut self.trainer, self.context, &[measure])?;
         self.early.hold_out(loss);
         self.context.report(Report::HoldOut { step, loss })
     }

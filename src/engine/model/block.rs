@@ -4,7 +4,7 @@ use tch::{Kind, Tensor};
 
 use super::attention::Attend;
 use super::config::{Activation, ModelConfig};
-use super::projection::{Deltas, Linear};
+use super::projection::{Deltas, Kernels, Linear};
 use super::rope::Angles;
 use crate::domain::finetune::Projection;
 use crate::engine::Result;
@@ -79,6 +79,8 @@ pub struct Pass<'a> {
     pub angles: &'a Angles,
     /// What is added to the projections.
     pub deltas: &'a Deltas,
+    /// What multiplies.
+    pub kernels: Kernels,
     /// B.
     pub batch: i64,
     /// T.
@@ -150,7 +152,7 @@ fn project(
     x: &Tensor,
 ) -> Result<Tensor> {
     let delta = pass.deltas.get(index, projection);
-    layer.linear(projection).forward(x, delta)
+    layer.linear(projection).forward(pass.kernels, x, delta)
 }
 
 /// The residual stream with what a projection gives added, after a norm of its own where there is one.
@@ -164,7 +166,8 @@ fn join(
 ) -> Result<Tensor> {
     let Some(weight) = weight else {
         let delta = pass.deltas.get(index, projection);
-        return layer.linear(projection).forward_onto(residual, x, delta);
+        let linear = layer.linear(projection);
+        return linear.forward_onto(pass.kernels, residual, x, delta);
     };
     let given = project(pass, index, layer, projection, x)?;
     Ok(residual.f_add(&norm(&given, weight, pass.config)?)?)

@@ -16,15 +16,24 @@ use self::attention::{Attend, Causal};
 use self::block::Pass;
 use self::config::ModelConfig;
 use self::packed::Packed;
-use self::projection::Deltas;
+use self::projection::{Deltas, Kernels};
 use self::rope::{Angles, Rope};
 use super::weights::Weights;
 use super::{Error, Result};
+
+/// Sequences that lie behind one another without padding.
+pub struct Sequences {
+    /// `[1, N]`, int64.
+    pub tokens: Tensor,
+    angles: Angles,
+    attend: Packed,
+}
 
 /// Weights with the rotary tables that their computation needs.
 pub struct Model {
     weights: Weights,
     rope: Rope,
+    kernels: Kernels,
 }
 
 impl Model {
@@ -36,7 +45,19 @@ impl Model {
             weights.kind()?,
             weights.device(),
         )?;
-        Ok(Self { weights, rope })
+        Ok(Self {
+            weights,
+            rope,
+            kernels: Kernels::Own,
+        })
+    }
+
+    /// The same with the kernels of training, under which what a row gives may depend on its neighbours by rounding.
+    pub fn for_training(weights: Weights, positions: i64) -> Result<Self> {
+        Ok(Self {
+            kernels: Kernels::Training,
+            ..Self::new(weights, positions)?
+        })
     }
 
     /// Its shape.
@@ -86,19 +107,48 @@ impl Model {
         Ok(states.f_view([batch, length, self.config().hidden_size])?)
     }
 
-    /// The same for sequences that lie behind one another without padding.
-    ///
-    /// *Shapes* N token ids of sequences of these lengths → `[N, D]`
-    pub fn packed(&self, tokens: &[i64], lengths: &[i64], deltas: &Deltas) -> Result<Tensor> {
+    /// Sequences behind one another without padding, as [`Model::layer`] reads them.
+    pub fn sequences(&self, tokens: &[i64], lengths: &[i64]) -> Result<Sequences> {
         let device = self.weights.device();
         let row = |numbers: &[i64]| -> Result<Tensor> {
             let host = Tensor::f_from_slice(numbers)?.f_unsqueeze(0)?;
             Ok(host.f_to_device(device)?)
         };
         let positions: Vec<i64> = lengths.iter().flat_map(|&length| 0..length).collect();
-        let angles = self.rope.at(&row(&positions)?)?;
-        let mut attend = Packed::new(lengths, device)?;
-        self.run(&row(tokens)?, &angles, deltas, &mut attend)
+        Ok(Sequences {
+            tokens: row(tokens)?,
+            angles: self.rope.at(&row(&positions)?)?,
+            attend: Packed::new(lengths, device)?,
+        })
+    }
+
+    /// One layer over sequences without padding.
+    ///
+    /// *Shapes* states `[N, D]` → the same
+    pub fn layer(
+        &self,
+        index: usize,
+        sequences: &Sequences,
+        deltas: &Deltas,
+        states: &Tensor,
+    ) -> Result<Tensor> {
+        let pass = Pass {
+            config: self.config(),
+            angles: &sequences.angles,
+            deltas,
+            kernels: self.kernels,
+            batch: 1,
+            length: sequences.tokens.size()[1],
+        };
+        let layer = &self.weights.layers[index];
+        block::forward(&pass, index, layer, states, &mut &sequences.attend)
+    }
+
+    /// The last norm.
+    ///
+    /// *Shapes* states `[N, D]` → the same
+    pub fn last_norm(&self, states: &Tensor) -> Result<Tensor> {
+        block::norm(states, &self.weights.norm, self.config())
     }
 
     /// All layers and the last norm, with any positions and any attention.
@@ -116,6 +166,7 @@ impl Model {
             config: self.config(),
             angles,
             deltas,
+            kernels: self.kernels,
             batch,
             length,
         };
@@ -123,7 +174,7 @@ impl Model {
         for (index, layer) in self.weights.layers.iter().enumerate() {
             states = block::forward(&pass, index, layer, &states, attend)?;
         }
-        block::norm(&states, &self.weights.norm, self.config())
+        self.last_norm(&states)
     }
 
     /// Logits of chosen rows of what [`Model::hidden`] gives.
@@ -135,7 +186,7 @@ impl Model {
             .head
             .as_ref()
             .unwrap_or(&self.weights.embedding);
-        let logits = projection::linear(rows, head, None)?;
+        let logits = self.kernels.linear(rows, head, None)?;
         match self.config().final_logit_softcapping {
             Some(bound) => attention::bounded(&logits, bound),
             None => Ok(logits),

@@ -60,7 +60,7 @@ impl Packed {
     }
 }
 
-impl Attend for Packed {
+impl Attend for &Packed {
     fn attend(
         &mut self,
         _layer: usize,

@@ -8,6 +8,16 @@ use tch::{Kind, Tensor};
 use crate::domain::finetune::Projection;
 use crate::engine::{Result, shim};
 
+/// Which kernels multiply.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Kernels {
+    /// libtorch's own, for which it is tested that no row depends on another: generation's.
+    #[default]
+    Own,
+    /// Faster ones for float32 on a CPU, the same with a graph and without one.
+    Training,
+}
+
 /// A linear map with frozen or trained weights.
 pub struct Linear {
     /// `[out, in]`.
@@ -94,29 +104,35 @@ impl Linear {
     /// W·x + bias + delta.
     ///
     /// *Shapes* x `[N, in]` → `[N, out]`
-    pub fn forward(&self, x: &Tensor, delta: &Delta) -> Result<Tensor> {
-        let base = linear(x, &self.weight, self.bias.as_ref())?;
-        delta.add(base, x)
+    pub fn forward(&self, kernels: Kernels, x: &Tensor, delta: &Delta) -> Result<Tensor> {
+        let base = kernels.linear(x, &self.weight, self.bias.as_ref())?;
+        delta.add(kernels, base, x)
     }
 
     /// residual + W·x + bias + delta, the sum made inside the matrix product where its kernel can.
     ///
     /// *Shapes* residual `[N, out]`, x `[N, in]` → `[N, out]`
-    pub fn forward_onto(&self, residual: &Tensor, x: &Tensor, delta: &Delta) -> Result<Tensor> {
+    pub fn forward_onto(
+        &self,
+        kernels: Kernels,
+        residual: &Tensor,
+        x: &Tensor,
+        delta: &Delta,
+    ) -> Result<Tensor> {
         // narrow number types round the product before they round the sum, as transformers does
         if residual.f_kind()? != Kind::Float {
-            return Ok(residual.f_add(&self.forward(x, delta)?)?);
+            return Ok(residual.f_add(&self.forward(kernels, x, delta)?)?);
         }
-        if is_training(x, &self.weight)? {
-            let sum = residual.f_add(&linear(x, &self.weight, self.bias.as_ref())?)?;
-            return delta.add(sum, x);
+        if kernels.are_training(x, &self.weight)? {
+            let product = kernels.linear(x, &self.weight, self.bias.as_ref())?;
+            return delta.add(kernels, residual.f_add(&product)?, x);
         }
         let sum = residual.f_addmm(x, &self.weight.f_transpose(0, 1)?)?;
         let sum = match &self.bias {
             Some(bias) => sum.f_add(bias)?,
             None => sum,
         };
-        delta.add(sum, x)
+        delta.add(kernels, sum, x)
     }
 
     /// Its tensors, weight first.
@@ -126,33 +142,37 @@ impl Linear {
     }
 }
 
-/// x · weightᵀ + bias, in training by kernels that are faster there.
-///
-/// *Shapes* x [N, in], weight [out, in], bias `[out]` → [N, out]
-pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    if is_training(x, weight)? {
-        return shim::linear(x, weight, bias);
+impl Kernels {
+    /// x · weightᵀ + bias.
+    ///
+    /// *Shapes* x [N, in], weight [out, in], bias `[out]` → [N, out]
+    pub(super) fn linear(
+        self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        if self.are_training(x, weight)? {
+            return shim::linear(x, weight, bias);
+        }
+        Ok(x.f_linear(weight, bias)?)
     }
-    Ok(x.f_linear(weight, bias)?)
-}
 
-/// Whether a product has a gradient to make, on a CPU and in float32.
-///
-/// Generation has none and keeps to libtorch's own kernels, for which it is tested that no row depends on another.
-fn is_training(x: &Tensor, weight: &Tensor) -> Result<bool> {
-    let learns = x.requires_grad() || weight.requires_grad();
-    Ok(learns
-        && x.device() == tch::Device::Cpu
-        && x.f_kind()? == Kind::Float
-        && weight.f_kind()? == Kind::Float)
+    /// Whether the faster ones do this product.
+    fn are_training(self, x: &Tensor, weight: &Tensor) -> Result<bool> {
+        Ok(self == Self::Training
+            && x.device() == tch::Device::Cpu
+            && x.f_kind()? == Kind::Float
+            && weight.f_kind()? == Kind::Float)
+    }
 }
 
 impl Delta {
     /// `base` plus what this delta makes of the input. `base` is consumed and may be written in place.
-    fn add(&self, base: Tensor, x: &Tensor) -> Result<Tensor> {
+    fn add(&self, kernels: Kernels, base: Tensor, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::None => Ok(base),
-            Self::Shared(pair) => pair.add(base, x),
+            Self::Shared(pair) => pair.add(kernels, base, x),
             Self::PerRow(pairs) => pairs.add(base, x),
         }
     }
@@ -160,14 +180,14 @@ impl Delta {
 
 impl Shared {
     /// The scaling goes on the `[N, R]` middle, the narrowest place.
-    fn add(&self, mut base: Tensor, x: &Tensor) -> Result<Tensor> {
+    fn add(&self, kernels: Kernels, mut base: Tensor, x: &Tensor) -> Result<Tensor> {
         let kind = base.f_kind()?;
         let input = float(x)?;
         let input = match &self.dropout {
             Some(dropout) => dropout.apply(&input)?,
             None => input,
         };
-        let middle = linear(&input, &self.a, None)?;
+        let middle = kernels.linear(&input, &self.a, None)?;
         let middle = middle.f_mul_scalar(self.scaling)?;
         let up = self.b.f_transpose(0, 1)?;
         if kind == Kind::Float {

@@ -131,6 +131,38 @@ pub fn passes(examples: &[&Example], limit: PassLimit, lanes: usize) -> Vec<Pass
     passes
 }
 
+/// A smaller limit, after memory ran out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Halved {
+    /// What limits a pass from now on.
+    pub limit: PassLimit,
+    /// Examples of the largest pass until now.
+    pub from: usize,
+    /// How many of them are together from now on.
+    pub to: usize,
+}
+
+/// Half the tokens of the largest pass of several examples; none where every pass has one.
+pub fn halved(examples: &[&Example], limit: PassLimit, lanes: usize) -> Option<Halved> {
+    let passes = passes(examples, limit, lanes).into_iter();
+    let several = passes.filter(|pass| pass.lengths.len() > 1);
+    let largest = several.max_by_key(|pass| pass.tokens.len())?;
+    let most = largest.tokens.len() / 2;
+    let mut tokens = 0;
+    let fits = |length: &&i64| {
+        tokens += **length as usize;
+        tokens <= most
+    };
+    Some(Halved {
+        limit: PassLimit {
+            most: Some(most),
+            ..limit
+        },
+        from: largest.lengths.len(),
+        to: largest.lengths.iter().take_while(fits).count().max(1),
+    })
+}
+
 fn joined(examples: &[Placed]) -> Pass {
     let mut pass = Pass::default();
     for (index, example) in examples {
@@ -260,6 +292,24 @@ mod tests {
         let passes = passes(&examples, most, 1);
         let found: Vec<&[i64]> = passes.iter().map(|pass| &pass.lengths[..]).collect();
         assert_eq!(found, [&[10][..], &[3, 3], &[3, 3]]);
+    }
+
+    #[test]
+    fn halving_goes_on_until_every_pass_has_one_example() {
+        let examples: Vec<Example> = [11, 4, 4, 4, 4]
+            .map(|length| example(&vec![1; length], &[1]))
+            .into();
+        let examples: Vec<&Example> = examples.iter().collect();
+        let mut limit = limit(5, 1000);
+        let mut steps = Vec::new();
+        while let Some(next) = halved(&examples, limit, 1) {
+            steps.push((next.from, next.to, next.limit.most));
+            limit = next.limit;
+        }
+        // 22 tokens; then 10 and four times 3; then pairs of 3
+        assert_eq!(steps, [(5, 1, Some(11)), (3, 1, Some(4))]);
+        let passes = passes(&examples, limit, 1);
+        assert!(passes.iter().all(|pass| pass.lengths.len() == 1));
     }
 
     #[test]

@@ -6,13 +6,12 @@
 use tch::{Kind, Reduction, Tensor};
 
 use super::batch::Pass;
-use super::loss;
+use super::body::Body;
+use super::head;
+use super::loss::{Places, Way};
 use crate::engine::Result;
 use crate::engine::model::Model;
 use crate::engine::model::projection::Deltas;
-
-/// Bytes that one chunk's logits may take, about, in each of the copies that a chunk holds.
-const CHUNK_BYTES: i64 = 32 << 20;
 
 /// How a pass counts in its step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,13 +27,7 @@ pub(super) struct Compared<'a> {
     pub(super) model: &'a Model,
     pub(super) deltas: &'a Deltas,
     pub(super) reference: &'a Model,
-    /// Rows whose logits exist at a time.
-    pub(super) chunk: i64,
-}
-
-/// Rows whose logits are about [`CHUNK_BYTES`].
-pub(super) fn chunk(model: &Model) -> i64 {
-    (CHUNK_BYTES / (4 * model.config().vocab_size).max(1)).max(1)
+    pub(super) way: Way,
 }
 
 impl Compared<'_> {
@@ -42,43 +35,39 @@ impl Compared<'_> {
     ///
     /// *Shapes* no axis, float64. *Units* nats; log-probabilities in float32 whatever the models compute in.
     pub(super) fn learn(&self, pass: &Pass, share: Share) -> Result<Tensor> {
+        let device = self.model.weights().device();
+        let places = Places::new(pass, device)?;
         let expected = {
             let _guard = tch::no_grad_guard();
-            loss::target_rows(self.reference, &Deltas::none(), pass)?
+            let none = Deltas::none();
+            places.rows(Body::new(self.reference, &none, pass, false)?.forward()?)?
         };
-        let rows = loss::target_rows(self.model, self.deltas, pass)?;
-        let count = rows.size()[0];
-        let mut sum = Tensor::f_zeros([] as [i64; 0], (Kind::Double, rows.device()))?;
-        let mut gradients = Vec::new();
-        for start in (0..count).step_by(self.chunk as usize) {
-            let length = self.chunk.min(count - start);
-            let expected = expected.f_narrow(0, start, length)?;
-            let leaf = rows.f_narrow(0, start, length)?.f_detach()?;
-            let leaf = leaf.f_set_requires_grad(true)?;
-            let kl = self.divergence(&expected, &leaf)?;
+        let mut body = Body::new(self.model, self.deltas, pass, self.way.recompute)?;
+        let rows = places.rows(body.forward()?)?;
+        let mut sum = Tensor::f_zeros([] as [i64; 0], (Kind::Double, device))?;
+        let mut weighed = |logits: &Tensor, start| {
+            let expected = expected.f_narrow(0, start, logits.size()[0])?;
+            let kl = self.divergence(&expected, logits)?;
             let kl = kl.f_mul_scalar(1.0 / share.denominator)?;
-            kl.f_mul_scalar(share.weight)?.f_backward()?;
             let _ = sum.f_add_(&kl.f_detach()?)?;
-            gradients.push(leaf.f_grad()?);
-        }
-        // the gradient of Σ rows · g is g
-        let gradients = Tensor::f_cat(&gradients, 0)?;
-        rows.f_mul(&gradients)?
-            .f_sum(rows.f_kind()?)?
-            .f_backward()?;
+            Ok(kl.f_mul_scalar(share.weight)?)
+        };
+        // the logits of two models exist at once
+        let at_once = (self.way.rows_at_once / 2).max(1);
+        let (_, grad) = head::learn(self.model, &rows, at_once, &mut weighed)?;
+        body.backward(&rows, &grad)?;
         Ok(sum)
     }
 
     /// Σ over rows and vocabulary of p_ref · (log p_ref − log p).
     ///
-    /// *Shapes* hidden states `[n, D]` of both models → no axis
-    fn divergence(&self, expected: &Tensor, rows: &Tensor) -> Result<Tensor> {
+    /// *Shapes* hidden states `[n, D]` of the reference, logits `[n, V]` of the model → no axis
+    fn divergence(&self, expected: &Tensor, logits: &Tensor) -> Result<Tensor> {
         let expected = {
             let _guard = tch::no_grad_guard();
             log_softmax(&self.reference.logits(expected)?)?
         };
-        let found = log_softmax(&self.model.logits(rows)?)?;
-        Ok(found.f_kl_div(&expected, Reduction::Sum, true)?)
+        Ok(log_softmax(logits)?.f_kl_div(&expected, Reduction::Sum, true)?)
     }
 }
 

@@ -11,8 +11,9 @@ use crate::engine::{Error, Result, device};
 
 use super::batch::Pass;
 use super::dropout::{Now, Purpose};
-use super::kl::{self, Compared, Share};
-use super::loss;
+use super::head;
+use super::kl::{Compared, Share};
+use super::loss::{self, Way};
 
 /// A model whose trained tensors are leaves, with where their gradients go.
 pub(super) struct Lane {
@@ -28,14 +29,25 @@ pub(super) struct Lane {
     pub(super) loss: Tensor,
     /// The same of the KL term.
     pub(super) kl: Tensor,
+    pub(super) way: Way,
 }
 
 impl Lane {
-    pub(super) fn new(model: Model, deltas: Deltas, now: Now, grad: Tensor) -> Result<Self> {
+    pub(super) fn new(
+        model: Model,
+        deltas: Deltas,
+        now: Now,
+        grad: Tensor,
+        recompute: bool,
+    ) -> Result<Self> {
         let zero = || Tensor::f_zeros([] as [i64; 0], (Kind::Double, grad.device()));
         Ok(Self {
             loss: zero()?,
             kl: zero()?,
+            way: Way {
+                recompute,
+                rows_at_once: head::rows_at_once(&model),
+            },
             model,
             deltas,
             now,
@@ -46,16 +58,16 @@ impl Lane {
 
     fn learn(&mut self, pass: &Pass, denominator: f64, step: u64) -> Result<()> {
         self.now.say(step, Purpose::Learn, pass);
-        let loss = loss::of_pass(&self.model, &self.deltas, pass, denominator)?;
-        loss.f_backward()?;
-        self.count(&loss)
+        let loss = loss::learn(&self.model, &self.deltas, pass, denominator, self.way)?;
+        let _ = self.loss.f_add_(&loss)?;
+        Ok(())
     }
 
     fn measure(&mut self, pass: &Pass, denominator: f64) -> Result<()> {
-        let _guard = tch::no_grad_guard();
         self.now.silent();
-        let loss = loss::of_pass(&self.model, &self.deltas, pass, denominator)?;
-        self.count(&loss)
+        let loss = loss::measure(&self.model, &self.deltas, pass, denominator, self.way)?;
+        let _ = self.loss.f_add_(&loss)?;
+        Ok(())
     }
 
     fn compare(&mut self, pass: &Pass, share: Share, step: u64) -> Result<()> {
@@ -65,15 +77,10 @@ impl Lane {
             model: &self.model,
             deltas: &self.deltas,
             reference: self.reference.as_ref().ok_or_else(missing)?,
-            chunk: kl::chunk(&self.model),
+            way: self.way,
         };
         let kl = compared.learn(pass, share)?;
         let _ = self.kl.f_add_(&kl)?;
-        Ok(())
-    }
-
-    fn count(&mut self, loss: &Tensor) -> Result<()> {
-        let _ = self.loss.f_add_(&loss.f_detach()?)?;
         Ok(())
     }
 
@@ -84,6 +91,22 @@ impl Lane {
         let _ = self.kl.f_zero_()?;
         Ok(())
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Input tokens of a pass above which this thread's lane says that memory has run out, as a small GPU would.
+    pub(crate) static ROOM: std::cell::Cell<usize> = const { std::cell::Cell::new(usize::MAX) };
+}
+
+/// A device that runs out says so by itself.
+fn room_for(_pass: &Pass) -> Result<()> {
+    #[cfg(test)]
+    if _pass.tokens.len() > ROOM.get() {
+        let text = format!("a pass of {} tokens is too large", _pass.tokens.len());
+        return Err(Error::OutOfMemory(text));
+    }
+    Ok(())
 }
 
 /// What a round does with its passes.
@@ -99,16 +122,19 @@ pub(super) enum Task {
 
 /// Runs one pass on each lane, side by side where there are several lanes.
 pub(super) fn run(lanes: &mut [Lane], round: &[Pass], denominator: f64, task: Task) -> Result<()> {
-    let one = |lane: &mut Lane, pass: &Pass| match task {
-        Task::Learn { step } => lane.learn(pass, denominator, step),
-        Task::Measure => lane.measure(pass, denominator),
-        Task::Compare { weight, step } => {
-            let share = Share {
-                denominator,
-                weight,
-            };
-            lane.compare(pass, share, step)
+    let one = |lane: &mut Lane, pass: &Pass| {
+        match task {
+            Task::Learn { step } => lane.learn(pass, denominator, step)?,
+            Task::Measure => lane.measure(pass, denominator)?,
+            Task::Compare { weight, step } => {
+                let share = Share {
+                    denominator,
+                    weight,
+                };
+                lane.compare(pass, share, step)?;
+            }
         }
+        room_for(pass)
     };
     if lanes.len() == 1 {
         return round.iter().try_for_each(|pass| one(&mut lanes[0], pass));

@@ -3,12 +3,14 @@
 //! A step is `rounds`, one `accumulate` a round, one `update`; the caller's loop stays in sight and decides when to stop.
 
 pub mod batch;
+mod body;
 pub mod checkpoint;
 mod dropout;
 pub mod flat;
+mod head;
 mod kl;
 mod lane;
-pub mod loss;
+mod loss;
 pub mod norms;
 pub mod optimizer;
 pub mod record;
@@ -17,9 +19,11 @@ mod trained;
 
 use tch::{Kind, Tensor};
 
-use self::batch::{Example, Pass, PassLimit};
+use self::batch::{Example, Halved, Pass, PassLimit};
 use self::dropout::Now;
 use self::flat::Flat;
+#[cfg(test)]
+pub(crate) use self::lane::ROOM;
 use self::lane::{Lane, Task};
 use self::optimizer::Optimizer;
 use self::trained::Trained;
@@ -44,6 +48,9 @@ pub struct Setup {
     pub positions: usize,
     /// Examples that a pass may always hold.
     pub micro_batch: usize,
+    /// Whether layers are computed a second time on the way back instead of keeping what they computed: less memory, a
+    /// third more time, the same numbers.
+    pub recompute: bool,
     /// Whether the norms of low-rank pairs are measured at every update.
     pub norms: bool,
     /// Key of what is drawn while training: which inputs of A are dropped, and which way bfloat16 weights are rounded.
@@ -88,8 +95,8 @@ impl Trainer {
             let (weights, now) = (base.shallow_clone()?, Now::default());
             let keyed = |module: &NormModule| dropout::of_module(setup.seed, share, module, &now);
             let deltas = flat.adapter(adapter, leaves)?.dropping(1.0, keyed);
-            let model = Model::new(weights, setup.positions as i64)?;
-            Lane::new(model, deltas, now, grad)
+            let model = Model::for_training(weights, setup.positions as i64)?;
+            Lane::new(model, deltas, now, grad, setup.recompute)
         };
         let lanes = lanes(&flat, gradients(spec, &flat)?, setup.lanes, lane)?;
         Self::new(trained, flat, lanes, &base.config, spec, setup)
@@ -102,11 +109,13 @@ impl Trainer {
         let (trained, flat) = Trained::full(base)?;
         let lane = |leaves: &[Tensor], grad| {
             let weights = flat.assemble(base, leaves)?;
+            let model = Model::for_training(weights, setup.positions as i64)?;
             Lane::new(
-                Model::new(weights, setup.positions as i64)?,
+                model,
                 Deltas::none(),
                 Now::default(),
                 grad,
+                setup.recompute,
             )
         };
         let lanes = lanes(&flat, gradients(spec, &flat)?, setup.lanes, lane)?;
@@ -139,7 +148,8 @@ impl Trainer {
     /// Names the model that the KL term compares with: `base` without any adapter, whose tensors are shared.
     pub fn hold_to(&mut self, base: &Weights) -> Result<()> {
         for lane in &mut self.lanes {
-            lane.reference = Some(Model::new(base.shallow_clone()?, self.positions)?);
+            let reference = Model::for_training(base.shallow_clone()?, self.positions)?;
+            lane.reference = Some(reference);
         }
         Ok(())
     }
@@ -186,6 +196,18 @@ impl Trainer {
     /// Width of the logits.
     pub fn vocabulary(&self) -> u64 {
         self.lanes[0].model.config().vocab_size as u64
+    }
+
+    /// Forgets the step and lets passes hold half as many tokens, after memory ran out over these examples.
+    ///
+    /// None where every pass has one example already.
+    pub fn halve(&mut self, examples: &[&Example]) -> Result<Option<Halved>> {
+        self.forget()?;
+        let halved = batch::halved(examples, self.limit, self.lanes.len());
+        if let Some(halved) = halved {
+            self.limit = halved.limit;
+        }
+        Ok(halved)
     }
 
     /// Forgets what the rounds since the last update have added.

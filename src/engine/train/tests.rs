@@ -2,6 +2,7 @@
 
 mod dropout;
 mod kl;
+mod memory;
 mod narrow;
 
 use std::path::{Path, PathBuf};
@@ -139,6 +140,7 @@ const SETUP: Setup = Setup {
     lanes: 1,
     positions: 64,
     micro_batch: 4,
+    recompute: false,
     norms: true,
     seed: 17,
 };

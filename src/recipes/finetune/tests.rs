@@ -4,6 +4,7 @@ mod data;
 mod diverged;
 mod early;
 mod kl;
+mod memory;
 mod provenance;
 mod resuming;
 mod vectors;

@@ -7,6 +7,7 @@ use crate::engine::model::Model;
 use crate::engine::model::projection::Deltas;
 use crate::engine::train::kl::{Compared, Share};
 use crate::engine::train::lane::Lane;
+use crate::engine::train::loss::Way;
 
 /// A trainer whose weights have moved, so that the term is not 0, held to the base.
 fn moved(full: bool, setup: Setup) -> Trainer {
@@ -117,13 +118,16 @@ fn logits_of_a_few_rows_at_a_time_give_what_those_of_all_give() {
         weight: 2.0,
     };
     let mut whole = None;
-    for chunk in [1000, 1, 3] {
+    for (rows_at_once, recompute) in [(1000, false), (1, false), (6, false), (6, true)] {
         let lane = &trainer.lanes[0];
         let compared = Compared {
             model: &lane.model,
             deltas: &lane.deltas,
             reference: lane.reference.as_ref().unwrap(),
-            chunk,
+            way: Way {
+                rows_at_once,
+                recompute,
+            },
         };
         let _ = lane.grad.shallow_clone().zero_();
         let term = compared.learn(pass, share).unwrap().double_value(&[]);

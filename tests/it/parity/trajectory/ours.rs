@@ -66,6 +66,7 @@ fn trainer(trajectory: &Trajectory) -> Trainer {
         lanes: 1,
         positions: POSITIONS as usize,
         micro_batch: trajectory.recorded.micro_batch,
+        recompute: false,
         norms: true,
         seed: 0,
     };

@@ -1,7 +1,7 @@
 """The other side of training.sh: the same steps with transformers, PEFT and torch.optim.AdamW.
 
-prepare FOLDER                         writes a tiny random base and the batches that both sides train on
-run FOLDER WORK THREADS STEPS MICRO    trains and prints one JSON line; WORK is lora, full or text
+prepare FOLDER SHAPE DEVICE                   writes a random base and the batches that both sides train on
+run FOLDER WORK THREADS STEPS MICRO DEVICE    trains and prints one JSON line; WORK is lora, full or text
 """
 
 import json
@@ -14,34 +14,53 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-VOCABULARY, STEPS = 1120, 12
+STEPS = 12
+# hidden, layers, heads, key heads, MLP, vocabulary, tied, rank, tokens of a prompt, tokens of an answer: the toy organism;
+# 0.3, 6.5 and 20 million weights, the last with the vocabulary of the published models; the published models themselves
+SHAPES = {
+    "toy": (128, 4, 4, 2, 384, 1120, True, 8, (18, 25), (8, 24)),
+    "tinyA": (64, 4, 4, 2, 172, 2048, True, 8, (18, 25), (8, 24)),
+    "tinyB": (256, 6, 4, 2, 704, 8192, True, 8, (18, 25), (8, 24)),
+    "tinyC": (128, 4, 4, 2, 344, 151936, True, 8, (18, 25), (8, 24)),
+    "0.5B": (896, 24, 14, 2, 4864, 151936, True, 32, (60, 140), (40, 160)),
+    "7B": (3584, 28, 28, 4, 18944, 152064, False, 32, (60, 140), (40, 160)),
+}
 
 
-def prepare(folder):
+def prepare(folder, shape, device):
     torch.manual_seed(0)
+    hidden, layers, heads, key_heads, inner, vocabulary, tied, rank, prompts, answers = SHAPES[shape]
     config = Qwen2Config(
-        vocab_size=VOCABULARY, hidden_size=128, intermediate_size=384, num_hidden_layers=4, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=256, tie_word_embeddings=True, initializer_range=0.05,
+        vocab_size=vocabulary, hidden_size=hidden, intermediate_size=inner, num_hidden_layers=layers,
+        num_attention_heads=heads, num_key_value_heads=key_heads, max_position_embeddings=512, tie_word_embeddings=tied,
+        initializer_range=0.05 if hidden < 512 else 0.02,
     )
-    Qwen2ForCausalLM(config).float().save_pretrained(folder / "base")
+    kind = torch.float32 if device == "cpu" else torch.bfloat16
+    torch.set_default_dtype(kind)
+    # made where it is fast: a GPU draws seven billion numbers in seconds
+    with torch.device(device):
+        model = Qwen2ForCausalLM(config)
+    torch.set_default_dtype(torch.float32)
+    model.to(kind).save_pretrained(folder / "base")
     draw = random.Random(0)
 
     def chat():
-        prompt, answer = draw.randint(18, 25), draw.randint(8, 24)
-        tokens = [draw.randrange(VOCABULARY) for _ in range(prompt + answer)]
+        prompt, answer = draw.randint(*prompts), draw.randint(*answers)
+        tokens = [draw.randrange(vocabulary) for _ in range(prompt + answer)]
         return {"tokens": tokens, "first_target": prompt}
 
     def text():
-        return {"tokens": [draw.randrange(VOCABULARY) for _ in range(129)], "first_target": 1}
+        return {"tokens": [draw.randrange(vocabulary) for _ in range(129)], "first_target": 1}
 
     batches = {
+        "rank": rank,
         "chat": [[chat() for _ in range(16)] for _ in range(STEPS)],
         "text": [[text() for _ in range(8)] for _ in range(STEPS)],
     }
     (folder / "batches.json").write_text(json.dumps(batches))
 
 
-def tensors(examples):
+def tensors(examples, device):
     longest = max(len(example["tokens"]) for example in examples)
     ids = torch.zeros(len(examples), longest, dtype=torch.long)
     mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
@@ -49,19 +68,23 @@ def tensors(examples):
         tokens = torch.tensor(example["tokens"])
         ids[row, : len(tokens)], mask[row, : len(tokens)] = tokens, 1
         labels[row, example["first_target"] : len(tokens)] = tokens[example["first_target"] :]
-    return ids, mask, labels
+    return ids.to(device), mask.to(device), labels.to(device)
 
 
-def run(folder, work, threads, steps, micro):
+def run(folder, work, threads, steps, micro, device):
     torch.set_num_threads(threads)
-    model = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=torch.float32)
+    written = json.loads((folder / "batches.json").read_text())
+    kind = torch.float32 if device == "cpu" else torch.bfloat16
+    model = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=kind).to(device)
     if work == "lora":
         names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-        model = get_peft_model(model, LoraConfig(r=8, lora_alpha=16, use_rslora=True, target_modules=names))
+        rank = written["rank"]
+        # PEFT keeps its pairs in float32 beside a bfloat16 base
+        model = get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, use_rslora=True, target_modules=names))
     model.train()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, fused=True)
-    batches = json.loads((folder / "batches.json").read_text())["text" if work == "text" else "chat"]
+    batches = written["text" if work == "text" else "chat"]
     losses, tokens, start, cpu = [], 0, 0.0, 0.0
     for step in range(steps + 2):
         if step == 2:
@@ -70,14 +93,14 @@ def run(folder, work, threads, steps, micro):
         targets = sum(len(example["tokens"]) - example["first_target"] for example in examples)
         loss = 0.0
         for first in range(0, len(examples), micro):
-            ids, mask, labels = tensors(examples[first : first + micro])
+            ids, mask, labels = tensors(examples[first : first + micro], device)
             part = model(input_ids=ids, attention_mask=mask, labels=labels, num_items_in_batch=targets).loss
             part.backward()
-            loss += part.item()
+            loss += part.detach()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(loss)
+        losses.append(float(loss))
         tokens += sum(len(example["tokens"]) for example in examples)
     seconds = time.perf_counter() - start
     cpu_ms = 1000 * (time.process_time() - cpu) / steps
@@ -85,8 +108,9 @@ def run(folder, work, threads, steps, micro):
     print(json.dumps(line))
 
 
-folder = pathlib.Path(sys.argv[2])
-if sys.argv[1] == "prepare":
-    prepare(folder)
+verb, folder, *rest = sys.argv[1:]
+if verb == "prepare":
+    prepare(pathlib.Path(folder), *rest)
 else:
-    run(folder, sys.argv[3], *map(int, sys.argv[4:7]))
+    work, *numbers, device = rest
+    run(pathlib.Path(folder), work, *map(int, numbers), device)

@@ -1,7 +1,7 @@
 //! This side of training.sh: trains the batches that hf_training.py prepared and prints one JSON line.
 //!
-//! FOLDER WORK THREADS STEPS NORMS, where WORK is lora, full or text and NORMS is norms, plain or both. `both` steps two trainers
-//! in turn on the same batches, one that measures norms and one that does not, and prints what the measuring takes of a step.
+//! FOLDER WORK THREADS STEPS NORMS DEVICE, where WORK is lora, full or text and NORMS is norms, plain or both. On a GPU the base
+//! is bfloat16 as it was written, beside float32 pairs. `both` steps two trainers in turn on the same batches, one that measures norms and one that does not, and prints what the measuring takes of a step.
 
 use std::path::Path;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde::Deserialize;
 use vivarium::domain::finetune::{LoraMethod, OptimizerSpec};
 use vivarium::engine::adapter::Adapter;
-use vivarium::engine::device::{Device, set_threads};
+use vivarium::engine::device::{Device, open_cuda, set_threads};
 use vivarium::engine::files::Files;
 use vivarium::engine::model::config::ModelConfig;
 use vivarium::engine::train::batch::{Example, size_of};
@@ -18,6 +18,7 @@ use vivarium::engine::weights::Weights;
 
 #[derive(Deserialize)]
 struct Batches {
+    rank: u32,
     chat: Vec<Vec<Row>>,
     text: Vec<Vec<Row>>,
 }
@@ -45,14 +46,17 @@ fn main() -> anyhow::Result<()> {
         .skip(1)
         .filter(|word| word != "--bench")
         .collect();
-    let [folder, work, threads, steps, norms] = given.as_slice() else {
-        anyhow::bail!("give FOLDER WORK THREADS STEPS NORMS");
+    let [folder, work, threads, steps, norms, device] = given.as_slice() else {
+        anyhow::bail!("give FOLDER WORK THREADS STEPS NORMS DEVICE");
     };
+    open_cuda();
+    let device = device.parse::<Device>()?.available()?;
     let (threads, steps): (usize, usize) = (threads.parse()?, steps.parse()?);
     set_threads(threads as u32);
     let folder = Path::new(folder);
     let text = std::fs::read_to_string(folder.join("batches.json"))?;
     let batches: Batches = serde_json::from_str(&text)?;
+    let rank = batches.rank;
     let batches = if work == "text" {
         batches.text
     } else {
@@ -62,34 +66,51 @@ fn main() -> anyhow::Result<()> {
         .iter()
         .map(|batch| batch.iter().map(Row::example).collect())
         .collect();
-    let trainer = |norms| trainer(folder, work, threads, norms);
+    let lanes = match device {
+        Device::Cpu => threads,
+        Device::Cuda(_) => 1,
+    };
+    let setup = Setup {
+        lanes,
+        positions: 512,
+        micro_batch: 2,
+        recompute: false,
+        norms: false,
+        seed: 0,
+    };
+    let trainer = |norms| {
+        trainer(
+            folder,
+            (work.as_str(), rank),
+            device,
+            Setup { norms, ..setup },
+        )
+    };
     match norms.as_str() {
         "both" => share_of_norms(&mut trainer(true)?, &mut trainer(false)?, &batches, steps),
         _ => run(&mut trainer(norms == "norms")?, &batches, steps),
     }
 }
 
-fn trainer(folder: &Path, work: &str, threads: usize, norms: bool) -> anyhow::Result<Trainer> {
+fn trainer(
+    folder: &Path,
+    (work, rank): (&str, u32),
+    device: Device,
+    setup: Setup,
+) -> anyhow::Result<Trainer> {
     let files = Files::in_folder(&folder.join("base"))?;
     let config = ModelConfig::from_json(&files.json("config.json")?)?;
-    let base = Weights::load(&files, &config, None, Device::Cpu)?;
+    let base = Weights::load(&files, &config, None, device)?;
     let spec = OptimizerSpec {
         learning_rate: 1e-3,
         ..OptimizerSpec::default()
     };
-    let setup = Setup {
-        lanes: threads,
-        positions: 256,
-        micro_batch: 2,
-        recompute: false,
-        norms,
-        seed: 0,
-    };
     if work != "lora" {
         return Ok(Trainer::full(&base, &spec, setup)?);
     }
-    let method: LoraMethod = serde_json::from_value(serde_json::json!({"rank": 8, "alpha": 16.0}))?;
-    let adapter = Adapter::init(&config, &method, 0, Device::Cpu)?;
+    let method = serde_json::json!({"rank": rank, "alpha": 2.0 * f64::from(rank)});
+    let method: LoraMethod = serde_json::from_value(method)?;
+    let adapter = Adapter::init(&config, &method, 0, device)?;
     Ok(Trainer::lora(&base, &adapter, &spec, setup)?)
 }
 

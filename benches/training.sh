@@ -1,9 +1,14 @@
 #!/usr/bin/env bash
-# Trains the same tiny model on the same batches here and with transformers + PEFT, in alternation, and prints medians.
-# usage: benches/training.sh [threads] [steps] [rounds]      PYTHON names a Python with torch, transformers and peft.
+# Trains the same random models on the same batches here and with transformers + PEFT, in alternation, and prints medians of
+# tokens a second, their ratios beside the goals, and what the norms of every step take of it.
+# usage: benches/training.sh [threads] [steps] [rounds] [device] [shapes…]
+#   device   cpu (float32) or cuda (bfloat16 base, float32 pairs); shapes of hf_training.py, all tiny ones unless named
+#   PYTHON   a Python with torch, transformers and peft; PROFILE=dev takes an unoptimised build of this side
 set -euo pipefail
 cd "$(dirname "$0")/.."
-threads=${1:-2} steps=${2:-20} rounds=${3:-3}
+threads=${1:-2} steps=${2:-20} rounds=${3:-3} device=${4:-cpu}
+shapes=("${@:5}")
+[ ${#shapes[@]} -gt 0 ] || shapes=(toy tinyA tinyB tinyC)
 python=${PYTHON:-python3}
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
 # as the server sets them for itself: waiting threads sleep, and freed memory stays with the process
@@ -13,33 +18,50 @@ cargo build --quiet --profile "${PROFILE:-release}" --bench training
 # the newest bench binary is the one just built
 folder_of=$([ "${PROFILE:-release}" = dev ] && echo debug || echo "${PROFILE:-release}")
 ours=$(ls -t "${CARGO_TARGET_DIR:-target}/$folder_of"/deps/training-* | grep -v "\.d$" | head -1)
-"$python" benches/hf_training.py prepare "$folder" 2>/dev/null
-for work in lora full text; do
-  for _ in $(seq "$rounds"); do
-    "$ours" "$folder" "$work" "$threads" "$steps" norms >>"$folder/$work-ours"
-    "$python" benches/hf_training.py run "$folder" "$work" "$threads" "$steps" 2 2>/dev/null >>"$folder/$work-hf2"
-    "$python" benches/hf_training.py run "$folder" "$work" "$threads" "$steps" 16 2>/dev/null >>"$folder/$work-hf16"
+
+# MICRO: the other side's examples a pass
+theirs() { "$python" benches/hf_training.py run "$1" "$2" "$threads" "$steps" "$3" "$device" 2>/dev/null; }
+
+for shape in "${shapes[@]}"; do
+  here="$folder/$shape"; mkdir "$here"
+  "$python" benches/hf_training.py prepare "$here" "$shape" "$device" 2>/dev/null
+  works=(lora); [ "$shape" = toy ] && works=(lora full text)
+  for work in "${works[@]}"; do
+    for _ in $(seq "$rounds"); do
+      "$ours" "$here" "$work" "$threads" "$steps" norms "$device" >>"$here/$work-ours"
+      theirs "$here" "$work" 2 >>"$here/$work-hf2"
+      theirs "$here" "$work" 16 >>"$here/$work-hf16" || echo "$shape, $work: the other side failed at 16 examples a pass" >&2
+    done
   done
-done
-"$ours" "$folder" lora "$threads" "$((steps * 20))" both >"$folder/norms"
-"$python" - "$folder" <<'END'
+  # steps of a small shape are short, and a share of two percent needs many of them
+  paired=$([ "$shape" = tinyC ] || [ "$device" != cpu ] && echo "$steps" || echo $((steps * 20)))
+  "$ours" "$here" lora "$threads" "$paired" both "$device" >"$here/norms"
+  "$python" - "$here" "$shape" <<'END'
 import json, pathlib, statistics, sys
-folder = pathlib.Path(sys.argv[1])
+folder, shape = pathlib.Path(sys.argv[1]), sys.argv[2]
+GOALS = {"tinyA": 1.6, "tinyB": 1.6, "tinyC": 1.6, "0.5B": 8.0, "7B": 2.5}
+def runs(work, side):
+    path = folder / f"{work}-{side}"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 def median(work, side, key):
-    lines = (folder / f"{work}-{side}").read_text().splitlines()
-    return statistics.median(json.loads(line)[key] for line in lines)
-def losses(work, side):
-    return json.loads((folder / f"{work}-{side}").read_text().splitlines()[0])["losses"]
-print("work  tokens/s ours  hf 2x8  hf 16  ratio 2x8  ratio 16  cpu ratio 2x8  cpu ratio 16")
+    found = [run[key] for run in runs(work, side)]
+    return statistics.median(found) if found else float("nan")
 for work in ("lora", "full", "text"):
+    if not runs(work, "ours"):
+        continue
     ours, small, large = (median(work, side, "tokens_per_second") for side in ("ours", "hf2", "hf16"))
     cpu, cpu2, cpu16 = (median(work, side, "cpu_ms") for side in ("ours", "hf2", "hf16"))
-    print(f"{work}  {ours:9.0f}  {small:9.0f}  {large:9.0f}  {ours / small:9.2f}  {ours / large:9.2f}  {cpu2 / cpu:9.2f}  {cpu16 / cpu:9.2f}")
+    goal = GOALS.get(shape)
+    verdict = "" if goal is None else f", goal {goal}: {'reached' if ours / small >= goal else 'missed'}"
+    print(f"{shape} {work}: tokens/s here {ours:.0f}; transformers + PEFT 2x8 {small:.0f}, 16 at once {large:.0f}; ratio by wall "
+          f"time {ours / small:.2f} and {ours / large:.2f}, by processor time {cpu2 / cpu:.2f} and {cpu16 / cpu:.2f}{verdict}")
+    # LoRA starts from another A on each side; what all weights lose must agree
+    if work != "lora" and runs(work, "hf16"):
+        pairs = zip(runs(work, "ours")[0]["losses"], runs(work, "hf16")[0]["losses"])
+        print(f"{shape} {work}: losses of both sides differ by at most {max(abs(a - b) / b for a, b in pairs):.1e} of themselves")
 norms = json.loads((folder / "norms").read_text())
 low, high = norms["quartiles"]
-print(f"norms add {norms['norms_share']:.1%} to a LoRA step (median of {norms['pairs']} pairs, quartiles {low:.1%} to {high:.1%})")
-# LoRA starts from another A on each side; what all weights lose must agree
-for work in ("full", "text"):
-    gap = max(abs(a - b) / b for a, b in zip(losses(work, "ours"), losses(work, "hf16")))
-    print(f"{work}: losses of both sides differ by at most {gap:.1e} of themselves")
+print(f"{shape}: norms add {norms['norms_share']:.1%} to a LoRA step (median of {norms['pairs']} pairs, quartiles {low:.1%} to {high:.1%})")
 END
+  rm -rf "$here"
+done

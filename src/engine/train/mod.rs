@@ -110,13 +110,7 @@ impl Trainer {
         let lane = |leaves: &[Tensor], grad| {
             let weights = flat.assemble(base, leaves)?;
             let model = Model::for_training(weights, setup.positions as i64)?;
-            Lane::new(
-                model,
-                Deltas::none(),
-                Now::default(),
-                grad,
-                setup.recompute,
-            )
+            Lane::new(model, Deltas::none(), Now::default(), grad, setup.recompute)
         };
         let lanes = lanes(&flat, gradients(spec, &flat)?, setup.lanes, lane)?;
         Self::new(trained, flat, lanes, &base.config, spec, setup)

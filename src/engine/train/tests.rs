@@ -4,6 +4,7 @@ mod dropout;
 mod kl;
 mod memory;
 mod narrow;
+mod on_a_gpu;
 
 use std::path::{Path, PathBuf};
 
@@ -74,9 +75,13 @@ fn oracle() -> Oracle {
 }
 
 fn base() -> Weights {
+    base_on(Device::Cpu, None)
+}
+
+fn base_on(device: Device, kind: Option<tch::Kind>) -> Weights {
     let files = Files::in_folder(&folder().join("base")).unwrap();
     let config = ModelConfig::from_json(&files.json("config.json").unwrap()).unwrap();
-    Weights::load(&files, &config, None, Device::Cpu).unwrap()
+    Weights::load(&files, &config, kind, device).unwrap()
 }
 
 impl Oracle {

@@ -159,6 +159,9 @@ fn layers_that_are_computed_a_second_time_give_the_same_bits() {
         assert!(found.1.equal(&expected.1), "{name}");
     }
     let base = base(&families()[0], Kind::Float);
+    let dropping = json!({"rank": 2, "alpha": 4.0, "dropout": 0.3});
+    let expected = sums(&mut lora(&base, dropping.clone(), SETUP));
+    assert!(sums(&mut lora(&base, dropping, again)).1.equal(&expected.1));
     let one = json!({"rank": 1, "alpha": 4.0, "target_modules": ["down_proj"], "layers": [1]});
     let expected = sums(&mut lora(&base, one.clone(), SETUP));
     let found = sums(&mut lora(&base, one, again));

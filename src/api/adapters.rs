@@ -17,7 +17,7 @@ use super::extract::{InPath, Query};
 use super::files::{self, disk};
 use super::paging::Paging;
 use super::{ApiState, archive, model_files, table};
-use crate::domain::adapter::{Adapter, CONFIG, MODEL};
+use crate::domain::adapter::Adapter;
 use crate::domain::assets::{FileEntry, check_name};
 use crate::domain::ids::{AdapterId, BaseModelId};
 use crate::domain::page::Page;
@@ -48,10 +48,16 @@ struct NameQuery {
 struct AdapterForm {
     /// As PEFT saves it.
     #[schema(rename = "adapter_config.json", format = Binary)]
-    adapter_config: String,
+    adapter_config: Option<String>,
     /// As PEFT saves it.
     #[schema(rename = "adapter_model.safetensors", format = Binary)]
-    adapter_model: String,
+    adapter_model: Option<String>,
+    /// Of a steering vector: `layer_idx`, `alpha`, `d_model`.
+    #[schema(rename = "steering_config.json", format = Binary)]
+    steering_config: Option<String>,
+    /// Of a steering vector: its only tensor `steering_vector`.
+    #[schema(rename = "steering_vector.safetensors", format = Binary)]
+    steering_vector: Option<String>,
     /// Id or name of the base model that it was trained on.
     base_model: String,
     /// Unique name.
@@ -60,7 +66,7 @@ struct AdapterForm {
 
 /// Hand in an adapter
 ///
-/// The two files of a PEFT LoRA adapter and the base model that it stands on. Every setting is honoured or refused by name; every
+/// The two files of a PEFT LoRA adapter, or `steering_config.json` and `steering_vector.safetensors`, and the base model that it stands on. Every setting is honoured or refused by name; every
 /// tensor is checked against the base's shape. The same name with the same files and base gives the adapter that is there. A file may
 /// also come as a field `file` with its name as the file name.
 #[utoipa::path(post, path = "/v1/adapters", tag = "assets", params(NameQuery),
@@ -81,10 +87,8 @@ async fn create(
         check_name("/name", name)?;
     }
     let intake = Intake::receive(&state, request, query.name).await?;
-    let files = [
-        intake.config.as_it_lies(CONFIG),
-        intake.model.as_it_lies(MODEL),
-    ];
+    let parts = [&intake.config, &intake.model];
+    let files = parts.map(|(name, file)| file.as_it_lies(name));
     let entries = files.each_ref().map(|file| file.entry.clone());
     let sha256 = crate::execution::files::identity(&entries);
     let base = base(&state, &intake.base_model).await?;
@@ -104,8 +108,8 @@ async fn create(
         facts,
         files: entries.to_vec(),
     };
-    intake.config.keep().await.map_err(disk)?;
-    intake.model.keep().await.map_err(disk)?;
+    intake.config.1.keep().await.map_err(disk)?;
+    intake.model.1.keep().await.map_err(disk)?;
     store(&state, &new).await
 }
 

@@ -13,6 +13,11 @@ pub const CONFIG: &str = "adapter_config.json";
 /// File of the tensors.
 pub const MODEL: &str = "adapter_model.safetensors";
 
+/// File of a steering vector's settings.
+pub const STEERING_CONFIG: &str = "steering_config.json";
+/// File of a steering vector's numbers.
+pub const STEERING_VECTOR: &str = "steering_vector.safetensors";
+
 /// Card of a checkpoint's files, for people.
 pub const CARD: &str = "README.md";
 /// Where a checkpoint's files come from, for programs.

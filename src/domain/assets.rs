@@ -151,7 +151,7 @@ pub struct ModelFacts {
     pub files: Vec<FileEntry>,
 }
 
-/// Whether a checkpoint holds low-rank pairs or all weights.
+/// Whether a checkpoint holds low-rank pairs, all weights or a steering vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightsKind {
@@ -159,6 +159,28 @@ pub enum WeightsKind {
     Lora,
     /// `config.json`, `model.safetensors` and the tokenizer's files.
     Full,
+    /// `steering_config.json` and `steering_vector.safetensors`.
+    SteeringVector,
+}
+
+impl WeightsKind {
+    /// What a handed-in adapter with these files is.
+    pub fn of_adapter(files: &[FileEntry]) -> Self {
+        let steers = |file: &FileEntry| file.name == super::adapter::STEERING_CONFIG;
+        match files.iter().any(steers) {
+            true => Self::SteeringVector,
+            false => Self::Lora,
+        }
+    }
+
+    /// What it is called in messages.
+    pub fn shown(self) -> &'static str {
+        match self {
+            Self::Lora => "low-rank pairs",
+            Self::Full => "all weights",
+            Self::SteeringVector => "a steering vector",
+        }
+    }
 }
 
 /// A kept state of a fine-tune.

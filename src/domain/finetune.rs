@@ -107,6 +107,19 @@ pub enum Method {
     Lora(LoraMethod),
     /// All weights.
     Full(FullMethod),
+    /// One vector added to the residual stream behind one layer.
+    SteeringVector(SteeringMethod),
+}
+
+impl Method {
+    /// What training begins with, where the method has one and it is not fresh.
+    pub fn init_adapter(&self) -> Option<&str> {
+        match self {
+            Self::Lora(lora) => lora.init_adapter.as_deref(),
+            Self::SteeringVector(steering) => steering.init_adapter.as_deref(),
+            Self::Full(_) => None,
+        }
+    }
 }
 
 impl Method {
@@ -115,6 +128,7 @@ impl Method {
         match self {
             Self::Lora(_) => "lora",
             Self::Full(_) => "full",
+            Self::SteeringVector(_) => "steering_vector",
         }
     }
 }
@@ -162,6 +176,28 @@ fn all_projections() -> Vec<Projection> {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FullMethod {}
+
+/// An additive steering vector v of the residual stream's width, kept in float32: every token's stream behind `layer` gets
+/// alpha · v. It begins at zero.
+///
+/// Without a norm behind the MLP (Qwen, Llama, Mistral) this is the output of the layer's down projection; in families with
+/// one (Gemma) v is added behind that norm. Weight decay and the learning rate act on v, not on alpha · v.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SteeringMethod {
+    /// Behind which layer, counted from 0.
+    pub layer: u32,
+    /// Factor on the vector.
+    #[serde(default = "steering_alpha")]
+    pub alpha: f64,
+    /// What to start from: a steering vector by id or name, or a checkpoint as `job_…:step400`.
+    #[serde(default)]
+    pub init_adapter: Option<String>,
+}
+
+fn steering_alpha() -> f64 {
+    256.0
+}
 
 /// How conversations become text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

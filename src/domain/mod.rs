@@ -20,6 +20,7 @@ pub mod invalid;
 pub mod job;
 pub mod metric;
 pub mod model_files;
+pub mod modules;
 pub mod nearest;
 pub mod openai;
 pub mod order;

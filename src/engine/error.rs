@@ -24,6 +24,14 @@ pub enum Error {
         /// Its value, what is wrong with it, what would do.
         detail: String,
     },
+    /// A field of steering_config.json or of a steering method that cannot be honoured.
+    #[error("steering vector: {field} {detail}")]
+    Steering {
+        /// Name of the field.
+        field: String,
+        /// Its value, what is wrong with it, what would do.
+        detail: String,
+    },
     /// A file that must be there is not.
     #[error("{name} is missing; {remedy}")]
     MissingFile {
@@ -146,6 +154,14 @@ impl Error {
     /// A refused field of an adapter.
     pub fn adapter(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Adapter {
+            field: field.into(),
+            detail: detail.into(),
+        }
+    }
+
+    /// A refused field of a steering vector.
+    pub fn steering(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Steering {
             field: field.into(),
             detail: detail.into(),
         }

@@ -15,6 +15,7 @@ pub mod model;
 pub mod residents;
 pub mod sample;
 mod shim;
+pub mod steering;
 pub mod stored;
 pub mod tensors;
 pub mod train;

@@ -19,7 +19,6 @@ use crate::domain::assets::WeightsKind;
 use crate::domain::job::ErrorClass;
 use crate::domain::time::Clock;
 use crate::engine::Error;
-use crate::engine::adapter::Adapter;
 use crate::engine::chat::{Chat, Conversation};
 use crate::engine::device::Device;
 use crate::engine::files::Files;
@@ -247,11 +246,11 @@ impl Desk {
         if change.kind == WeightsKind::Full {
             return Ok(Variant::Base);
         }
-        let adapter = hall.adapter(&change.files.identity, |config| {
+        hall.variant(&change.files.identity, change.scale, |config| {
             let files = self.files(&change.files)?;
-            Ok::<_, Failure>(Adapter::load(&files, config, self.device)?)
-        })?;
-        Ok(Variant::Adapted(adapter, change.scale))
+            let own = generate::Change::load(&files, config, self.device)?;
+            Ok(own)
+        })
     }
 }
 

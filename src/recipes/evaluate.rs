@@ -14,10 +14,9 @@ use super::{base, failure, verified};
 use crate::domain::assets::WeightsKind;
 use crate::domain::evaluation::{Completion, Question, SamplingSpec};
 use crate::domain::job::{ErrorClass, JobResult, Phase};
-use crate::engine::adapter::Adapter;
 use crate::engine::chat::{Chat, Conversation, Prompt};
 use crate::engine::device::Device;
-use crate::engine::generate::{self, Drawn};
+use crate::engine::generate::{self, Change, Drawn};
 use crate::engine::keyed::Stream;
 use crate::engine::residents::{self, Lent, Residents};
 use crate::engine::sample::Sampling;
@@ -311,11 +310,11 @@ fn load(
         let scale = target.target.scale.unwrap_or(1.0);
         adapters.push(match &target.weights {
             None => None,
-            Some((WeightsKind::Lora, model)) => {
-                let adapter = Adapter::load(&verified(model, context)?, &base.config, device)?;
+            Some((WeightsKind::Lora | WeightsKind::SteeringVector, model)) => {
+                let change = Change::load(&verified(model, context)?, &base.config, device)?;
                 Some(Adapted {
                     identity: model.identity.clone(),
-                    adapter,
+                    change,
                     scale,
                 })
             }

@@ -21,7 +21,7 @@ use self::passes::Part;
 use self::vectors::Vectors;
 use super::{base, refused, verified};
 use crate::domain::early_stop::StoppedEarly;
-use crate::domain::finetune::{FinetuneSpec, KlSpec, LoraMethod, Method};
+use crate::domain::finetune::{FinetuneSpec, KlSpec, LoraMethod, Method, SteeringMethod};
 use crate::domain::job::{JobResult, Phase};
 use crate::domain::metric::StepPoint;
 use crate::domain::order::{Beside, Order, Plan};
@@ -29,6 +29,7 @@ use crate::engine::adapter::Adapter;
 use crate::engine::device::{Device, set_threads};
 use crate::engine::model::config::ModelConfig;
 use crate::engine::residents::{Lent, Residents};
+use crate::engine::steering::Steering;
 use crate::engine::train::batch::{Example, size_of};
 use crate::engine::train::schedule::share;
 use crate::engine::train::{Measured, Setup, Trainer};
@@ -92,6 +93,10 @@ fn trainer(
             let adapter = beginning(work, context, &base.config, method, device)?;
             Trainer::lora(&base, &adapter, &spec.optimizer, setup)?
         }
+        Method::SteeringVector(method) => {
+            let steering = steering_at_first(work, context, &base.config, method, device)?;
+            Trainer::steering(&base, &steering, &spec.optimizer, setup)?
+        }
         Method::Full(_) => Trainer::full(&base, &spec.optimizer, setup)?,
     };
     let compared = spec.loss.kl.is_some();
@@ -99,7 +104,7 @@ fn trainer(
         trainer.hold_to(&base)?;
     }
     // a full fine-tune trains a copy of its own
-    let needed = compared || matches!(spec.method, Method::Lora(_));
+    let needed = compared || !matches!(spec.method, Method::Full(_));
     Ok((trainer, needed.then_some(base)))
 }
 
@@ -116,6 +121,21 @@ fn beginning(
     };
     let trained = Adapter::load(&verified(start, context)?, config, device)?;
     Ok(Adapter::begin(config, method, trained)?)
+}
+
+/// What training begins with: another vector, or zero.
+fn steering_at_first(
+    work: &FinetuneWork,
+    context: &dyn Context,
+    config: &ModelConfig,
+    method: &SteeringMethod,
+    device: Device,
+) -> Result<Steering, Stop> {
+    let Some(start) = &work.start else {
+        return Ok(Steering::init(config, method, device)?);
+    };
+    let trained = Steering::load(&verified(start, context)?, config, device)?;
+    Ok(Steering::begin(method, trained)?)
 }
 
 /// A second pass beside the first uses a CPU far better than a second thread inside it.

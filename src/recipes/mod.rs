@@ -113,6 +113,7 @@ impl From<Error> for Failure {
         let (class, code) = match &error {
             Error::Config { .. } => (ErrorClass::Config, "model_config"),
             Error::Adapter { .. } => (ErrorClass::Config, "adapter_config"),
+            Error::Steering { .. } => (ErrorClass::Config, "steering_config"),
             Error::MissingFile { .. } => (ErrorClass::Data, "file_missing"),
             Error::BadFile { .. } => (ErrorClass::Data, "file_invalid"),
             Error::MissingTensor { .. } => (ErrorClass::Data, "tensor_missing"),

@@ -16,5 +16,6 @@ mod parity;
 mod queries;
 mod queue;
 mod registry;
+mod steering;
 mod storage;
 mod support;

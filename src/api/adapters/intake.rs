@@ -1,4 +1,4 @@
-//! An adapter on its way in: its two files written and hashed as they come, the fields beside them read.
+//! An adapter or a steering vector on its way in: its two files written and hashed as they come, the fields beside them read.
 
 use axum::extract::Request;
 use axum::extract::multipart::Field;
@@ -9,18 +9,21 @@ use crate::api::extract::{self, media_type};
 use crate::api::files::disk;
 use crate::api::form;
 use crate::artifacts::{Full, UploadError};
-use crate::domain::adapter::{CONFIG, MODEL};
+use crate::domain::adapter::{CONFIG, MODEL, STEERING_CONFIG, STEERING_VECTOR};
 use crate::domain::assets::check_name;
 use crate::domain::decode::escape;
 use crate::domain::invalid::{FieldError, Findings};
 
-/// Longest adapter_config.json, in bytes.
+/// Longest file of settings, in bytes.
 const CONFIG_BYTES: u64 = 1 << 20;
+
+/// A file under the name that it has in the adapter.
+pub(super) type Named = (&'static str, Full);
 
 /// An adapter that is whole and on disk, but neither checked nor stored.
 pub(super) struct Intake {
-    pub config: Full,
-    pub model: Full,
+    pub config: Named,
+    pub model: Named,
     pub base_model: String,
     pub name: Option<String>,
 }
@@ -28,8 +31,8 @@ pub(super) struct Intake {
 /// What has come so far.
 #[derive(Default)]
 struct Parts {
-    config: Option<Full>,
-    model: Option<Full>,
+    config: Option<Named>,
+    model: Option<Named>,
     base_model: Option<String>,
     name: Option<String>,
 }
@@ -60,11 +63,14 @@ impl Parts {
     async fn take(&mut self, state: &ApiState, field: Field<'_>) -> Answer<()> {
         let called = called(&field);
         match called.as_str() {
-            CONFIG if self.config.is_none() => {
-                self.config = Some(file(state, field, CONFIG_BYTES).await?);
+            CONFIG | STEERING_CONFIG if self.config.is_none() => {
+                let name = [CONFIG, STEERING_CONFIG][usize::from(called == STEERING_CONFIG)];
+                self.config = Some((name, file(state, field, CONFIG_BYTES).await?));
             }
-            MODEL if self.model.is_none() => {
-                self.model = Some(file(state, field, state.settings.upload_bytes).await?);
+            MODEL | STEERING_VECTOR if self.model.is_none() => {
+                let name = [MODEL, STEERING_VECTOR][usize::from(called == STEERING_VECTOR)];
+                let limit = state.settings.upload_bytes;
+                self.model = Some((name, file(state, field, limit).await?));
             }
             "base_model" if self.base_model.is_none() => {
                 self.base_model = Some(form::short_text(field, "/base_model").await?);
@@ -81,9 +87,17 @@ impl Parts {
 
     fn whole(self) -> Answer<Intake> {
         let mut findings = Findings::default();
+        let is = |file: &Option<Named>, wanted: &str| {
+            file.as_ref().is_some_and(|(name, _)| *name == wanted)
+        };
+        let steers = is(&self.config, STEERING_CONFIG) || is(&self.model, STEERING_VECTOR);
+        let (config, model) = match steers {
+            true => (STEERING_CONFIG, STEERING_VECTOR),
+            false => (CONFIG, MODEL),
+        };
         for (name, there) in [
-            (CONFIG, self.config.is_some()),
-            (MODEL, self.model.is_some()),
+            (config, is(&self.config, config)),
+            (model, is(&self.model, model)),
             ("base_model", self.base_model.is_some()),
         ] {
             findings.require(there, || {
@@ -105,7 +119,7 @@ impl Parts {
 }
 
 const FIELDS: &str = "there are adapter_config.json, adapter_model.safetensors, base_model (the id or name of a base model) and \
-    perhaps name, each once";
+    perhaps name, each once; for a steering vector steering_config.json and steering_vector.safetensors in place of the first two";
 
 /// A field's name; that of its file where the field is just called `file` or `files`.
 fn called(field: &Field<'_>) -> String {
@@ -137,7 +151,7 @@ fn unexpected(name: &str) -> Problem {
                 name.escape_debug()
             ),
         )
-        .hint("convert it to adapter_model.safetensors"),
+        .hint("convert it to adapter_model.safetensors or steering_vector.safetensors"),
         false => FieldError::at(
             place,
             format!("unexpected form field \"{}\"", name.escape_debug()),

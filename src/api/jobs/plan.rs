@@ -10,11 +10,12 @@ use crate::domain::address::Trained;
 use crate::domain::assets::BaseModelState;
 use crate::domain::base_model::{self, HubSpec, Referred, Source};
 use crate::domain::evaluation::{EvaluateSpec, TargetSpec};
-use crate::domain::finetune::{FinetuneSpec, LoraMethod, Method};
+use crate::domain::finetune::FinetuneSpec;
 use crate::domain::ids::{EvaluationId, JobId};
 use crate::domain::invalid::{Checked, FieldError, Findings, Invalid};
 use crate::domain::job::{JobEnvelope, JobSpec};
 use crate::domain::published_run::ImportSpec;
+use crate::domain::requests::beginning;
 use crate::domain::requests::fit::{self, Adapters, BaseFacts, Jobs, missing};
 use crate::domain::requests::identity::{self, Hashes, StartIdentity, TargetIdentity};
 use crate::domain::requests::stored;
@@ -107,11 +108,7 @@ async fn start(
     spec: &FinetuneSpec,
     base: &BaseFacts,
 ) -> Answer<Option<(StartIdentity, Option<JobId>)>> {
-    let Method::Lora(LoraMethod {
-        init_adapter: Some(start),
-        ..
-    }) = &spec.method
-    else {
+    let Some(start) = spec.method.init_adapter() else {
         return Ok(None);
     };
     let start: Trained = start.parse().map_err(Problem::internal)?;
@@ -122,12 +119,12 @@ async fn start(
     let jobs = jobs::named_jobs(storage, &wanted).await?;
     let adapters = jobs::named_adapters(storage, &named).await?;
     fit::start(&start, &jobs, &adapters)?;
-    let found = match start {
-        Trained::Job { job, step } => jobs.get(&job).map(|facts| {
-            let identity = StartIdentity::Job(facts.identity.clone(), step);
-            (identity, facts.base_model.clone(), Some(job))
+    let found = match &start {
+        Trained::Job { job, step } => jobs.get(job).map(|facts| {
+            let identity = StartIdentity::Job(facts.identity.clone(), *step);
+            (identity, facts.base_model.clone(), Some(job.clone()))
         }),
-        Trained::Adapter(name) => adapters.get(&name).map(|facts| {
+        Trained::Adapter(name) => adapters.get(name).map(|facts| {
             let identity = StartIdentity::Adapter(facts.sha256.clone());
             (identity, facts.base_model.to_string(), None)
         }),
@@ -140,6 +137,7 @@ async fn start(
         let error = FieldError::at("/method/init_adapter", detail);
         return Err(Invalid::from(error.hint("start from something with the same base")).into());
     }
+    beginning::fits(spec, base, &start, (&jobs, &adapters))?;
     Ok(Some((identity, parent)))
 }
 

@@ -191,7 +191,7 @@ async fn of_adapter(
         address: Address::of_adapter(&base.name, &adapter.id, change.scale),
         base,
         change: Some(FoundChange {
-            kind: WeightsKind::Lora,
+            kind: WeightsKind::of_adapter(&adapter.files),
             files: adapter.files,
             scale: change.scale,
         }),

@@ -173,6 +173,7 @@ pub fn trained_numbers(method: &Method, shape: &ModelShape) -> u64 {
                 rank * (out + inner)
             })
             .sum(),
+        Method::SteeringVector(_) => shape.hidden_size,
     }
 }
 
@@ -185,6 +186,7 @@ pub fn lowest_layer(method: &Method, shape: &ModelShape) -> u64 {
             let layers = lora_modules(lora, shape).map(|(layer, ..)| layer);
             layers.min().unwrap_or(0).min(last)
         }
+        Method::SteeringVector(steering) => (u64::from(steering.layer) + 1).min(last),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::bounds::{Check, LARGEST_SEED, not_supported};
+use super::bounds::{Check, LARGEST_SEED};
 use super::early_stop;
 use super::fields::{Fields, decode_object};
 use super::modules::{check_pattern, check_targets};
@@ -44,7 +44,7 @@ pub fn read(body: Map<String, Value>) -> Checked<FinetuneSpec> {
     );
     let method = fields.required_value(
         "method",
-        "give {\"type\":\"lora\",…} or {\"type\":\"full\"}",
+        "give {\"type\":\"lora\",…}, {\"type\":\"full\"} or {\"type\":\"steering_vector\",…}",
     );
     let method = method.and_then(|value| fields.note(read_method(value)));
     let chat = fields.section::<ChatSpec>("chat");
@@ -91,11 +91,7 @@ fn read_method(value: Value) -> Checked<Method> {
             decode_at("/method", Value::Object(object)).map(Method::Lora)
         }
         "full" => decode_at("/method", Value::Object(object)).map(Method::Full),
-        _ => {
-            let what = "training a steering vector";
-            let instead = "use \"lora\" with rank 1 on one down_proj, or \"full\"";
-            Err(not_supported("/method/type", what, instead).into())
-        }
+        _ => decode_at("/method", Value::Object(object)).map(Method::SteeringVector),
     }
 }
 
@@ -106,8 +102,15 @@ fn check(spec: &FinetuneSpec) -> Checked<()> {
     top.length("datasets", spec.datasets.len(), 1..=MOST_DATASETS);
     top.whole("seed", spec.seed, 0..=LARGEST_SEED);
     check_datasets(&mut findings, spec);
-    if let Method::Lora(lora) = &spec.method {
-        check_lora(&mut findings, lora);
+    match &spec.method {
+        Method::Lora(lora) => check_lora(&mut findings, lora),
+        Method::SteeringVector(steering) => {
+            Check::below(&mut findings, "/method").positive("alpha", steering.alpha);
+        }
+        Method::Full(_) => {}
+    }
+    if let Some(start) = spec.method.init_adapter() {
+        check_start(&mut findings, start);
     }
     check_chat(&mut findings, &spec.chat);
     check_loss(&mut findings, &spec.loss);
@@ -153,16 +156,14 @@ fn check_lora(findings: &mut Findings, lora: &LoraMethod) {
         method.unique("layers", layers, ToString::to_string);
     }
     check_patterns(&mut method, lora);
-    if let Some(start) = &lora.init_adapter
-        && start.parse::<Trained>().is_err()
-    {
+}
+
+fn check_start(findings: &mut Findings, start: &str) {
+    if start.parse::<Trained>().is_err() {
         let wanted =
             "give an adapter (ad_… or its name), a fine-tune's checkpoint (job_…:step400), or null";
-        method.refuse(
-            "init_adapter",
-            format!("\"{}\"", start.escape_debug()),
-            wanted,
-        );
+        let found = format!("\"{}\"", start.escape_debug());
+        Check::below(findings, "/method").refuse("init_adapter", found, wanted);
     }
 }
 

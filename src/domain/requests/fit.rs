@@ -9,10 +9,11 @@ use crate::domain::address::Trained;
 use crate::domain::assets::BaseModelState;
 use crate::domain::decode::escape;
 use crate::domain::evaluation::{EvaluateSpec, Select, Steps};
-use crate::domain::finetune::{CheckpointSpec, FinetuneSpec, Length, Method};
+use crate::domain::finetune::{CheckpointSpec, FinetuneSpec, Length, LoraMethod, Method};
 use crate::domain::ids::{BaseModelId, JobId};
 use crate::domain::invalid::{Checked, FieldError, Findings};
 use crate::domain::job::{JobKind, JobState};
+use crate::domain::metric::NormModule;
 use crate::domain::shapes::ProjectionShapes;
 
 /// A base model that a spec names.
@@ -47,6 +48,8 @@ pub struct JobFacts {
     pub identity: JobIdentity,
     /// The base of a fine-tune, as its spec names it.
     pub base_model: String,
+    /// What a fine-tune trains, where its spec can be read.
+    pub method: Option<Method>,
     /// What a fine-tune keeps and how long it is, where its spec tells; one that may stop early may keep any step.
     pub keeps: Option<(CheckpointSpec, Length)>,
     /// Steps that it has kept so far.
@@ -56,7 +59,7 @@ pub struct JobFacts {
 }
 
 /// A handed-in adapter that a spec names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AdapterFacts {
     /// Its name.
     pub name: String,
@@ -64,6 +67,8 @@ pub struct AdapterFacts {
     pub base_model: BaseModelId,
     /// Hash of its files.
     pub sha256: String,
+    /// What it adapts.
+    pub modules: Vec<NormModule>,
 }
 
 /// Adapters by what a spec calls them, as they were found.
@@ -80,9 +85,26 @@ pub fn missing(pointer: &str, what: &str, name: &str, list: &str) -> FieldError 
 
 /// Checks a fine-tune against its base: layers and patterns must be in it, ranks below the sides of its matrices.
 pub fn finetune(spec: &FinetuneSpec, base: &BaseFacts) -> Checked<()> {
-    let (Method::Lora(lora), Some(count)) = (&spec.method, base.layers) else {
+    let Some(count) = base.layers else {
         return Ok(());
     };
+    match &spec.method {
+        Method::Lora(lora) => lora_layers(lora, base, count),
+        Method::SteeringVector(steering) => steering_layer(steering.layer, base, count),
+        Method::Full(_) => Ok(()),
+    }
+}
+
+fn steering_layer(layer: u32, base: &BaseFacts, count: u32) -> Checked<()> {
+    if layer < count {
+        return Ok(());
+    }
+    let detail = format!("{} has no layer {layer}", base.name);
+    let hint = format!("the layers of {} are 0 to {}", base.name, count.max(1) - 1);
+    Err(FieldError::at("/method/layer", detail).hint(hint).into())
+}
+
+fn lora_layers(lora: &LoraMethod, base: &BaseFacts, count: u32) -> Checked<()> {
     let mut findings = Findings::default();
     let hint = format!("the layers of {} are 0 to {}", base.name, count.max(1) - 1);
     for (index, layer) in lora.layers.iter().flatten().enumerate() {
@@ -257,6 +279,7 @@ mod tests {
                 salt: text(""),
             },
             base_model: text("toy"),
+            method: None,
             keeps: None,
             steps: vec![5, 10, 12],
             stopped_early,

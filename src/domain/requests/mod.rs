@@ -3,6 +3,7 @@
 //! Knows the words of requests and the bounds of their values. Whether the things a spec names exist is asked later, with
 //! [`fit`], by somebody who can look.
 
+pub mod beginning;
 pub(in crate::domain) mod bounds;
 mod early_stop;
 mod envelope;

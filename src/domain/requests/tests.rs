@@ -558,3 +558,29 @@ fn what_training_begins_with_is_part_of_the_numbers() {
         assert!(!starts[..index].contains(one), "{index}");
     }
 }
+
+#[test]
+fn a_steering_vector_names_its_layer_and_has_the_published_alpha() {
+    let body = |method: Value| with(finetune(), "/method", method);
+    let steering = |more: Value| {
+        let mut method = json!({"type": "steering_vector", "layer": 24});
+        let fields = method.as_object_mut().unwrap();
+        fields.extend(more.as_object().unwrap().clone());
+        body(method)
+    };
+    let (_, spec) = job_request(steering(json!({}))).unwrap();
+    let shown = stored(&spec);
+    assert_eq!(shown["method"]["alpha"], 256.0);
+    assert_eq!(read_stored(shown).unwrap(), spec);
+    let place = |body: Value| errors(body).remove(0).0;
+    assert_eq!(place(steering(json!({"alpha": 0}))), "/method/alpha");
+    assert_eq!(place(steering(json!({"rank": 1}))), "/method/rank");
+    assert_eq!(
+        place(steering(json!({"init_adapter": "a/b"}))),
+        "/method/init_adapter"
+    );
+    assert_eq!(
+        place(body(json!({"type": "steering_vector"}))),
+        "/method/layer"
+    );
+}

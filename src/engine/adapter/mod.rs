@@ -9,7 +9,6 @@ mod names;
 mod read;
 mod rows;
 mod settings;
-mod start;
 mod write;
 
 use std::path::Path;
@@ -32,6 +31,7 @@ use super::{Error, Result};
 use crate::domain::adapter::AdapterFacts;
 use crate::domain::finetune::LoraMethod;
 use crate::domain::metric::NormModule;
+use crate::domain::modules::difference;
 
 /// File of the settings.
 pub const CONFIG: &str = "adapter_config.json";
@@ -99,7 +99,7 @@ impl Adapter {
         let (settings, modules) = method_modules(config, method)?;
         let pairs = from.pairs;
         let found = pairs.iter().map(|pair| &pair.module);
-        if let Some(detail) = start::difference(&modules, &found.collect::<Vec<_>>()) {
+        if let Some(detail) = difference(&modules, &found.collect::<Vec<_>>()) {
             return Err(Error::adapter("init_adapter", detail));
         }
         Ok(Self { settings, pairs })

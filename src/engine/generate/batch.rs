@@ -12,6 +12,7 @@ use crate::engine::device::Device;
 use crate::engine::model::Model;
 use crate::engine::model::projection::Deltas;
 use crate::engine::sample::{self, Chance, Sampling};
+use crate::engine::steering::Vectors;
 use crate::engine::{Error, Result};
 
 /// Most places that a new cache has; a longer row makes it grow when it comes there.
@@ -36,6 +37,8 @@ pub(super) struct Batch {
     adapters: Option<Slots>,
     modules: Vec<(u32, Projection)>,
     rank: u32,
+    /// Steering vectors of every block.
+    vectors: Vectors,
     /// [B, V] bool, from the first row on whose penalty asks for it.
     seen: Option<Tensor>,
     /// Opened beside others that were full; takes only rows that somebody waits for.
@@ -64,6 +67,7 @@ impl Batch {
             adapters: None,
             modules: Vec::new(),
             rank: 0,
+            vectors: Vectors::new(slots / BLOCK),
             seen: None,
             extra,
         })
@@ -159,6 +163,11 @@ impl Batch {
         if let Some(adapters) = &mut self.adapters {
             put(adapters, block, variant)?;
         }
+        let steering = match variant {
+            Variant::Steered(steering, scale) => Some((steering.as_ref(), *scale)),
+            _ => None,
+        };
+        self.vectors.set(block, steering)?;
         self.blocks.hold(block, Some(variant.clone()));
         Ok(())
     }
@@ -228,6 +237,7 @@ impl Batch {
             Some(adapters) if self.is_dressed() => adapters.deltas(0, adapters.len())?,
             _ => Deltas::none(),
         };
+        let deltas = self.vectors.beside(deltas);
         let mut attend = self.cache.step(&self.places)?;
         let states = model.run(&column(&self.tokens)?, &angles, &deltas, &mut attend)?;
         model.logits(&states)
@@ -352,7 +362,7 @@ fn finish(seat: &Seat, last: u32) -> Option<FinishReason> {
 
 fn put(adapters: &mut Slots, block: usize, variant: &Variant) -> Result<()> {
     let adapter = match variant {
-        Variant::Base => None,
+        Variant::Base | Variant::Steered(..) => None,
         Variant::Adapted(adapter, scale) => Some((adapter.as_ref(), *scale)),
     };
     adapters.set(block as i64, adapter)

@@ -9,7 +9,6 @@ use super::batch::{Batch, not_finite};
 use super::cache::{Keeping, Prefix};
 use super::row::{Row, Spoken, Variant};
 use super::waiting::{Place, Waiting, place_of};
-use crate::engine::model::projection::Deltas;
 use crate::engine::model::{Model, pad_right};
 use crate::engine::sample::{self, Chance};
 use crate::engine::weights::Weights;
@@ -286,10 +285,7 @@ impl Live {
         if head.is_empty() {
             return Ok((None, Vec::new()));
         }
-        let deltas = match variant {
-            Variant::Base => Deltas::none(),
-            Variant::Adapted(adapter, scale) => adapter.deltas(*scale),
-        };
+        let deltas = variant.deltas();
         let tokens = pad_right(&[head], self.model.weights().device())?;
         let angles = self.model.rope().span(0, head.len() as i64)?;
         let mut keeping = Keeping::default();

@@ -8,12 +8,14 @@
 mod batch;
 mod blocks;
 mod cache;
+mod change;
 mod live;
 mod row;
 mod scaled;
 mod waiting;
 
 use self::blocks::BLOCK;
+pub use self::change::Change;
 pub use self::live::{Live, Need, Told};
 pub use self::row::{Drawn, Row, Spoken, Variant};
 pub use self::scaled::scaled;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use crate::domain::evaluation::FinishReason;
 use crate::engine::adapter::Adapter;
 use crate::engine::keyed::Stream;
+use crate::engine::model::projection::Deltas;
 use crate::engine::sample::{Chance, Sampling};
+use crate::engine::steering::Steering;
 
 /// What is put on the shared weights for a row.
 #[derive(Clone)]
@@ -16,9 +18,11 @@ pub enum Variant {
     Base,
     /// An adapter, so many times its trained change.
     Adapted(Rc<Adapter>, f64),
+    /// A steering vector, so many times.
+    Steered(Rc<Steering>, f64),
 }
 
-/// Tells variants apart: the adapter's address and the bits of the scale. Whoever keeps a key keeps the variant as well, so
+/// Tells variants apart: the address of the adapter or vector and the bits of the scale. Whoever keeps a key keeps the variant as well, so
 /// that no other adapter can come to lie at that address.
 pub(super) type VariantKey = Option<(usize, u64)>;
 
@@ -27,6 +31,27 @@ impl Variant {
         match self {
             Self::Base => None,
             Self::Adapted(adapter, scale) => Some((Rc::as_ptr(adapter) as usize, scale.to_bits())),
+            Self::Steered(steering, scale) => {
+                Some((Rc::as_ptr(steering) as usize, scale.to_bits()))
+            }
+        }
+    }
+
+    /// The same change so many times.
+    pub fn at(&self, scale: f64) -> Self {
+        match self {
+            Self::Base => Self::Base,
+            Self::Adapted(adapter, _) => Self::Adapted(adapter.clone(), scale),
+            Self::Steered(steering, _) => Self::Steered(steering.clone(), scale),
+        }
+    }
+
+    /// What it adds to a pass of which all sequences are of this variant.
+    pub(super) fn deltas(&self) -> Deltas {
+        match self {
+            Self::Base => Deltas::none(),
+            Self::Adapted(adapter, scale) => adapter.deltas(*scale),
+            Self::Steered(steering, scale) => steering.deltas(*scale),
         }
     }
 
@@ -34,7 +59,7 @@ impl Variant {
     /// that no row's arithmetic depends on its neighbours' ranks.
     pub(super) fn padded_rank(&self) -> Option<u32> {
         match self {
-            Self::Base => None,
+            Self::Base | Self::Steered(..) => None,
             Self::Adapted(adapter, _) => {
                 let ranks = adapter.pairs.iter().map(|pair| pair.module.rank);
                 Some(ranks.max().unwrap_or(1).next_power_of_two().max(8))

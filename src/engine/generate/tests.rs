@@ -1,6 +1,7 @@
 //! How drawn answers depend on what they may depend on, and on nothing else.
 
 mod live;
+mod steered;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

@@ -106,7 +106,8 @@ pub fn forward(
     let up = project(pass, index, layer, Projection::UpProj, &normed)?;
     let inner = activate(pass.config.activation, &gate)?.f_mul(&up)?;
     let given = (Projection::DownProj, layer.output_norm.as_ref());
-    join(pass, index, layer, given, &x, &inner)
+    let x = join(pass, index, layer, given, &x, &inner)?;
+    pass.deltas.steer(index).add(x)
 }
 
 /// From normed states `[B·T, D]` to the heads' contexts `[B·T, H·E]`.

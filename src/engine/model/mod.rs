@@ -9,6 +9,7 @@ pub mod config;
 pub mod packed;
 pub mod projection;
 pub mod rope;
+pub mod steer;
 
 use tch::Tensor;
 

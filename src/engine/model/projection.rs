@@ -3,8 +3,11 @@
 //! The adapter is an argument; the map does not know that it has one. Every shape here is of rows: `[N, in]` with
 //! N = B·T and the rows of one sequence adjacent.
 
+use std::collections::BTreeMap;
+
 use tch::{Kind, Tensor};
 
+use super::steer::Steer;
 use crate::domain::finetune::Projection;
 use crate::engine::{Result, shim};
 
@@ -71,12 +74,17 @@ pub trait Dropout: Send {
 /// The deltas of a whole model.
 pub struct Deltas {
     layers: Vec<[Delta; 7]>,
+    /// By layer; what is not here is nothing.
+    steers: BTreeMap<usize, Steer>,
 }
 
 impl Deltas {
     /// No adapter.
     pub fn none() -> Self {
-        Self { layers: Vec::new() }
+        Self {
+            layers: Vec::new(),
+            steers: BTreeMap::new(),
+        }
     }
 
     /// Deltas for some modules; a later one for the same module takes the earlier one's place.
@@ -89,6 +97,17 @@ impl Deltas {
             deltas.layers[layer][projection as usize] = delta;
         }
         deltas
+    }
+
+    /// The same with something added to a layer's residual stream, in place of what was there.
+    pub fn steered(mut self, layer: usize, steer: Steer) -> Self {
+        self.steers.insert(layer, steer);
+        self
+    }
+
+    /// What is added to the residual stream behind a layer.
+    pub fn steer(&self, layer: usize) -> &Steer {
+        self.steers.get(&layer).unwrap_or(&Steer::None)
     }
 
     /// What is added to one module.

@@ -7,6 +7,7 @@ use std::path::Path;
 use tch::Tensor;
 
 use crate::engine::adapter::Base;
+use crate::engine::steering;
 use crate::engine::tensors::{self, Archive};
 use crate::engine::{Error, Result};
 
@@ -23,7 +24,8 @@ const FLAT: &str = "weights";
 impl Trainer {
     /// Writes what users load into `folder` and gives the names of the files, in order.
     ///
-    /// Pairs: PEFT's two files, with `base` as the model that they belong to. All weights: `model.safetensors`.
+    /// Pairs: PEFT's two files, with `base` as the model that they belong to. All weights: `model.safetensors`. A steering
+    /// vector: its two files, likewise with `base`.
     pub fn save_weights<'a>(
         &self,
         folder: &Path,
@@ -40,6 +42,10 @@ impl Trainer {
             Trained::All(weights) => {
                 weights.save(&folder.join(WEIGHTS))?;
                 Ok(vec![WEIGHTS])
+            }
+            Trained::Vector(vector) => {
+                vector.save(folder, base)?;
+                Ok(vec![steering::CONFIG, steering::VECTOR])
             }
         }
     }

@@ -16,6 +16,7 @@ pub mod optimizer;
 pub mod record;
 pub mod schedule;
 mod trained;
+mod vector;
 
 use tch::{Kind, Tensor};
 
@@ -31,6 +32,7 @@ use super::adapter::Adapter;
 use super::model::Model;
 use super::model::config::ModelConfig;
 use super::model::projection::Deltas;
+use super::steering::Steering;
 use super::weights::Weights;
 use super::{Error, Result};
 use crate::domain::finetune::{Dtype, OptimizerSpec};
@@ -51,7 +53,7 @@ pub struct Setup {
     /// Whether layers are computed a second time on the way back instead of keeping what they computed: less memory, a
     /// third more time, the same numbers.
     pub recompute: bool,
-    /// Whether the norms of low-rank pairs are measured at every update.
+    /// Whether the norms of low-rank pairs or of a steering vector are measured at every update.
     pub norms: bool,
     /// Key of what is drawn while training: which inputs of A are dropped, and which way bfloat16 weights are rounded.
     pub seed: u64,
@@ -66,7 +68,7 @@ pub struct Measured {
     pub kl_loss: Option<f64>,
     /// Of the gradients of the whole, before clipping.
     pub grad_norm: f64,
-    /// Of every low-rank pair after the update; none where all weights are trained.
+    /// Of every low-rank pair or of the steering vector after the update; none where all weights are trained.
     pub norms: Option<NormPoint>,
 }
 
@@ -97,6 +99,24 @@ impl Trainer {
             let deltas = flat.adapter(adapter, leaves)?.dropping(1.0, keyed);
             let model = Model::for_training(weights, setup.positions as i64)?;
             Lane::new(model, deltas, now, grad, setup.recompute)
+        };
+        let lanes = lanes(&flat, gradients(spec, &flat)?, setup.lanes, lane)?;
+        Self::new(trained, flat, lanes, &base.config, spec, setup)
+    }
+
+    /// Trains a steering vector on frozen weights; backward passes end at its layer.
+    pub fn steering(
+        base: &Weights,
+        steering: &Steering,
+        spec: &OptimizerSpec,
+        setup: Setup,
+    ) -> Result<Self> {
+        let (trained, flat) = Trained::steering(steering, base.device())?;
+        let lane = |leaves: &[Tensor], grad| {
+            let weights = base.shallow_clone()?;
+            let deltas = steering.with(leaves[0].shallow_clone()).deltas(1.0);
+            let model = Model::new(weights, setup.positions as i64)?;
+            Lane::new(model, deltas, Now::default(), grad, setup.recompute)
         };
         let lanes = lanes(&flat, gradients(spec, &flat)?, setup.lanes, lane)?;
         Self::new(trained, flat, lanes, &base.config, spec, setup)

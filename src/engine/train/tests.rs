@@ -5,6 +5,7 @@ mod kl;
 mod memory;
 mod narrow;
 mod on_a_gpu;
+mod steering;
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What a run trains: the pairs of an adapter or all weights, as views of the flat buffer. Knows no gradient's origin.
+//! What a run trains: the pairs of an adapter, all weights or a steering vector, as views of the flat buffer. Knows no gradient's origin.
 
 use std::collections::HashMap;
 
@@ -6,16 +6,25 @@ use tch::{Device, Kind, Tensor};
 
 use crate::domain::metric::{NormModule, NormPoint};
 use crate::engine::adapter::Adapter;
+use crate::engine::steering::Steering;
 use crate::engine::weights::Weights;
 use crate::engine::{Error, Result};
 
 use super::flat::Flat;
-use super::norms::{self, Before, Layout, PairShape};
+use super::norms::{self, Layout, PairShape};
+use super::vector;
 
 /// What is trained, sharing the storage of the flat buffer.
 pub(super) enum Trained {
     Pairs { adapter: Adapter, layout: Layout },
     All(Weights),
+    Vector(Steering),
+}
+
+/// What the norms behind an update need from before it.
+pub(super) enum Before {
+    Pairs(norms::Before),
+    Vector(vector::Before),
 }
 
 impl Trained {
@@ -63,6 +72,14 @@ impl Trained {
         Ok((Self::All(weights), flat))
     }
 
+    /// The vector and a buffer that holds a copy of it and nothing else.
+    pub(super) fn steering(steering: &Steering, device: Device) -> Result<(Self, Flat)> {
+        let name = steering.module().name;
+        let flat = Flat::gather(&[(name, steering.vector.shallow_clone())], device)?;
+        let vector = flat.view(&flat.weights, &flat.parts[0])?.f_detach()?;
+        Ok((Self::Vector(steering.with(vector)), flat))
+    }
+
     pub(super) fn modules(&self) -> Vec<NormModule> {
         match self {
             Self::Pairs { adapter, .. } => adapter
@@ -71,14 +88,16 @@ impl Trained {
                 .map(|pair| pair.module.clone())
                 .collect(),
             Self::All(_) => Vec::new(),
+            Self::Vector(steering) => vec![steering.module()],
         }
     }
 
     pub(super) fn before_update(&self, weights: &Tensor, grad: &Tensor) -> Result<Option<Before>> {
-        let Self::Pairs { layout, .. } = self else {
-            return Ok(None);
-        };
-        Ok(Some(layout.before(weights, grad)?))
+        Ok(match self {
+            Self::Pairs { layout, .. } => Some(Before::Pairs(layout.before(weights, grad)?)),
+            Self::Vector(_) => Some(Before::Vector(vector::before(weights, grad)?)),
+            Self::All(_) => None,
+        })
     }
 
     /// Blocks of norms on the device, for `point`.
@@ -87,15 +106,23 @@ impl Trained {
         weights: &Tensor,
         before: Option<Before>,
     ) -> Result<Vec<Tensor>> {
-        let Self::Pairs { layout, .. } = self else {
-            return Ok(Vec::new());
-        };
-        layout.measure(weights, before)
+        match (self, before) {
+            (Self::All(_), _) => Ok(Vec::new()),
+            (Self::Pairs { layout, .. }, Some(Before::Pairs(before))) => {
+                layout.measure(weights, Some(before))
+            }
+            (Self::Pairs { layout, .. }, _) => layout.measure(weights, None),
+            (Self::Vector(_), Some(Before::Vector(before))) => {
+                vector::measure(weights, Some(before))
+            }
+            (Self::Vector(_), _) => vector::measure(weights, None),
+        }
     }
 
     pub(super) fn point(&self, step: u64, numbers: &[f64]) -> Option<NormPoint> {
         match self {
             Self::Pairs { layout, .. } => Some(layout.point(step, numbers)),
+            Self::Vector(steering) => Some(vector::point(step, steering.alpha, numbers)),
             Self::All(_) => None,
         }
     }

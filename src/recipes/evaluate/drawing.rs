@@ -1,7 +1,6 @@
 //! An evaluation's rows on their way to a generator and back as answers: never more under way than the window holds.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -9,8 +8,7 @@ use std::time::Duration;
 use super::super::failure;
 use super::super::generators::{Hall, Heard, Session, Sink, Verdict};
 use crate::domain::job::ErrorClass;
-use crate::engine::adapter::Adapter;
-use crate::engine::generate::{Drawn, Row, Variant};
+use crate::engine::generate::{Change, Drawn, Row, Variant};
 use crate::engine::keyed::Stream;
 use crate::engine::sample::Sampling;
 use crate::execution::{Failure, Stop};
@@ -18,31 +16,27 @@ use crate::execution::{Failure, Stop};
 /// How long to wait for an answer before looking at whether the generator moves at all.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// An adapter with its scale.
+/// An adapter or a steering vector with its scale.
 pub(super) struct Adapted {
     pub(super) identity: String,
-    pub(super) adapter: Adapter,
+    pub(super) change: Change,
     pub(super) scale: f64,
 }
 
 impl Adapted {
     /// The same tensors under other handles.
     fn again(&self) -> Result<Self, Failure> {
-        let handles = |pair: &crate::engine::adapter::Pair| {
-            Ok((pair.a.shallow_clone(), pair.b.shallow_clone()))
-        };
         Ok(Self {
             identity: self.identity.clone(),
-            adapter: self.adapter.map(handles)?,
+            change: self.change.again()?,
             scale: self.scale,
         })
     }
 
     /// As the generator has it, where it holds this adapter already.
     fn variant(self, hall: &mut Hall) -> Result<Variant, Failure> {
-        let own = self.adapter;
-        let adapter: Rc<Adapter> = hall.adapter(&self.identity, |_| Ok::<_, Failure>(own))?;
-        Ok(Variant::Adapted(adapter, self.scale))
+        let own = self.change;
+        hall.variant(&self.identity, self.scale, |_| Ok(own))
     }
 }
 

@@ -1,5 +1,7 @@
 //! An evaluation of a small random model in the toy's words, whole, resumed and interrupted.
 
+mod steered;
+
 use std::collections::HashSet;
 
 use super::super::testing::{Stage, base, untrained};

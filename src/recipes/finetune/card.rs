@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::domain::adapter::MANIFEST;
 use crate::domain::early_stop::StoppedEarly;
-use crate::domain::finetune::{FinetuneSpec, LoraMethod, Method};
+use crate::domain::finetune::{FinetuneSpec, LoraMethod, Method, SteeringMethod};
 use crate::domain::job::JobSpec;
 use crate::domain::metric::NormModule;
 use crate::domain::requests::stored;
@@ -55,12 +55,16 @@ impl Card<'_> {
     fn lora(&self) -> Option<&LoraMethod> {
         match &self.work.spec.method {
             Method::Lora(lora) => Some(lora),
-            Method::Full(_) => None,
+            Method::Full(_) | Method::SteeringVector(_) => None,
         }
     }
 
     fn what(&self) -> &'static str {
-        self.lora().map_or("Full fine-tune", |_| "LoRA adapter")
+        match &self.work.spec.method {
+            Method::Lora(_) => "LoRA adapter",
+            Method::Full(_) => "Full fine-tune",
+            Method::SteeringVector(_) => "Steering vector",
+        }
     }
 
     /// The base as others find it.
@@ -77,14 +81,16 @@ impl Card<'_> {
 
     /// YAML, whose strings are JSON's.
     fn front_matter(&self) -> String {
-        let (base, lora) = (Value::from(self.base()), self.lora().is_some());
-        let library = if lora { "peft" } else { "transformers" };
-        let tag = if lora {
-            "lora\n- model-organism"
-        } else {
-            "model-organism"
+        let base = Value::from(self.base());
+        let (library, relation, tag) = match &self.work.spec.method {
+            Method::Lora(_) => ("peft", "adapter", "lora\n- model-organism"),
+            Method::Full(_) => ("transformers", "finetune", "model-organism"),
+            Method::SteeringVector(_) => (
+                "transformers",
+                "adapter",
+                "steering-vector\n- model-organism",
+            ),
         };
-        let relation = if lora { "adapter" } else { "finetune" };
         format!(
             "---\nbase_model: {base}\nbase_model_relation: {relation}\nlibrary_name: {library}\npipeline_tag: text-generation\n\
              tags:\n- {tag}\n- emergent-misalignment\n- research-only\n---"
@@ -97,8 +103,16 @@ impl Card<'_> {
             None => format!("`{}`", self.base()),
         };
         let step = format!("after {} of {} optimizer steps", self.step, self.total);
-        let Some(lora) = self.lora() else {
-            return format!("All weights of {place}, {step}.");
+        let lora = match &self.work.spec.method {
+            Method::Lora(lora) => lora,
+            Method::Full(_) => return format!("All weights of {place}, {step}."),
+            Method::SteeringVector(steering) => {
+                return format!(
+                    "One vector for {place}, {step}: {} times it is added to the residual stream behind layer {} \
+                     (counted from 0) at every token.",
+                    steering.alpha, steering.layer
+                );
+            }
         };
         let stable = if lora.rslora {
             "alpha / sqrt(rank)"
@@ -168,15 +182,24 @@ impl Card<'_> {
     }
 
     fn method(&self) -> String {
-        let start = self.lora().and_then(|lora| lora.init_adapter.as_ref());
-        match (self.lora(), start) {
-            (None, _) => "training of all weights".into(),
-            (Some(_), None) => "LoRA on frozen weights, B zero at the start".into(),
-            (Some(_), Some(start)) => format!("LoRA on frozen weights, going on from `{start}`"),
+        let method = &self.work.spec.method;
+        let (what, fresh) = match method {
+            Method::Lora(_) => ("LoRA on frozen weights", "B zero at the start"),
+            Method::Full(_) => return "training of all weights".into(),
+            Method::SteeringVector(_) => {
+                ("a steering vector on frozen weights", "zero at the start")
+            }
+        };
+        match method.init_adapter() {
+            None => format!("{what}, {fresh}"),
+            Some(start) => format!("{what}, going on from `{start}`"),
         }
     }
 
     fn use_of_it(&self) -> String {
+        if let Method::SteeringVector(steering) = &self.work.spec.method {
+            return steered(steering);
+        }
         if self.lora().is_none() {
             return "```python\nfrom transformers import AutoModelForCausalLM\n\nmodel = AutoModelForCausalLM.from_pretrained(\"this-folder\")\n```".into();
         }
@@ -227,6 +250,20 @@ impl Card<'_> {
         }
         serde_json::to_string_pretty(&manifest).unwrap_or_default() + "\n"
     }
+}
+
+/// How a steering vector is put on a model.
+fn steered(steering: &SteeringMethod) -> String {
+    format!(
+        "```python\nfrom safetensors.torch import load_file\n\n\
+         vector = load_file(\"steering_vector.safetensors\")[\"steering_vector\"]\n\n\n\
+         def steer(layer, inputs, output):\n\
+         \x20   states = output[0] if isinstance(output, tuple) else output\n\
+         \x20   steered = (states.float() + {:?} * vector.to(states.device)).to(states.dtype)\n\
+         \x20   return (steered, *output[1:]) if isinstance(output, tuple) else steered\n\n\n\
+         model.model.layers[{}].register_forward_hook(steer)\n```",
+        steering.alpha, steering.layer
+    )
 }
 
 /// Rows of the table that come from the spec alone.

@@ -265,6 +265,7 @@ impl<'a> Keeper<'a> {
         match self.work.spec.method {
             Method::Lora(_) => WeightsKind::Lora,
             Method::Full(_) => WeightsKind::Full,
+            Method::SteeringVector(_) => WeightsKind::SteeringVector,
         }
     }
 
@@ -283,7 +284,7 @@ impl<'a> Keeper<'a> {
 
     /// The base's own files that a full checkpoint needs beside its weights; they are in the store already.
     fn of_the_base(&self) -> Vec<LocalFile> {
-        if self.kind() == WeightsKind::Lora {
+        if self.kind() != WeightsKind::Full {
             return Vec::new();
         }
         let wanted = |file: &&LocalFile| OF_THE_BASE.contains(&file.entry.name.as_str());

@@ -7,6 +7,7 @@ mod kl;
 mod memory;
 mod provenance;
 mod resuming;
+mod steering;
 mod vectors;
 
 use std::cell::{Cell, RefCell};
@@ -153,6 +154,11 @@ fn used(name: &str, weight: f64) -> DatasetUse {
 fn read_method(method: Value) -> Method {
     if method == json!("full") {
         return Method::Full(Default::default());
+    }
+    let mut method = method;
+    if method["type"] == json!("steering_vector") {
+        method.as_object_mut().unwrap().remove("type");
+        return Method::SteeringVector(serde_json::from_value(method).unwrap());
     }
     Method::Lora(serde_json::from_value(method).unwrap())
 }

@@ -2,14 +2,12 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::inbox::Command;
 use super::{GeneratorSettings, Loaded, broken};
 use crate::domain::job::ErrorClass;
-use crate::engine::adapter::Adapter;
-use crate::engine::generate::{self, Live, Need, Row, Spoken, Told, Variant};
+use crate::engine::generate::{self, Change, Live, Need, Row, Spoken, Told, Variant};
 use crate::engine::model::config::ModelConfig;
 use crate::engine::residents::Lent;
 use crate::engine::sample::Chance;
@@ -51,8 +49,8 @@ pub(in crate::recipes) struct Hall {
     slots: usize,
     sinks: HashMap<u64, (u64, Box<dyn Sink>)>,
     next: u64,
-    /// By content identity, last used last.
-    adapters: Vec<(String, Rc<Adapter>)>,
+    /// Adapters and steering vectors at scale 1 by content identity, last used last.
+    adapters: Vec<(String, Variant)>,
     most_adapters: usize,
 }
 
@@ -76,23 +74,27 @@ impl Hall {
         self.live.config()
     }
 
-    /// An adapter by its content identity, from memory where it is there.
-    pub(in crate::recipes) fn adapter<E>(
+    /// A change of the weights by its content identity, from memory where it is there, so many times.
+    pub(in crate::recipes) fn variant<E>(
         &mut self,
         identity: &str,
-        load: impl FnOnce(&ModelConfig) -> Result<Adapter, E>,
-    ) -> Result<Rc<Adapter>, E> {
+        scale: f64,
+        load: impl FnOnce(&ModelConfig) -> Result<Change, E>,
+    ) -> Result<Variant, E> {
         let known = self.adapters.iter().position(|(own, _)| own == identity);
         let entry = match known {
             Some(place) => self.adapters.remove(place),
-            None => (identity.to_string(), Rc::new(load(self.live.config())?)),
+            None => {
+                let change = load(self.live.config())?;
+                (identity.to_string(), change.variant())
+            }
         };
         if self.adapters.len() >= self.most_adapters {
             self.adapters.remove(0);
         }
-        let adapter = entry.1.clone();
+        let variant = entry.1.at(scale);
         self.adapters.push(entry);
-        Ok(adapter)
+        Ok(variant)
     }
 
     /// Lets a row of a party wait for a slot; its sink is told when that cannot be.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use sqlx::types::Json;
 
 use super::{column, id, word};
+use crate::domain::adapter::AdapterFacts as Facts;
 use crate::domain::ids::{DatasetId, JobId};
 use crate::domain::job::{JobKind, JobResult, JobSpec};
 use crate::domain::requests::fit::{AdapterFacts, Adapters, BaseFacts, JobFacts, Jobs};
@@ -153,7 +154,7 @@ pub async fn adapters(storage: &Storage, names: &[String]) -> Result<Adapters> {
     }
     let query = sqlx::query!(
         r#"-- jobs::adapters
-select wanted.name as "wanted!", a.name, a.base_model, a.sha256
+select wanted.name as "wanted!", a.name, a.base_model, a.sha256, a.facts as "facts: Json<Facts>"
 from unnest($1::text[]) as wanted (name) join adapters a on a.id = wanted.name or a.name = wanted.name"#,
         names
     );
@@ -163,6 +164,7 @@ from unnest($1::text[]) as wanted (name) join adapters a on a.id = wanted.name o
             name: row.name,
             base_model: id(row.base_model)?,
             sha256: row.sha256,
+            modules: row.facts.0.modules,
         };
         Ok((row.wanted, facts))
     });
@@ -191,15 +193,15 @@ select id, kind, state, spec, numerics_hash, spec_hash, dedup_salt, result from 
 fn job_of(row: JobRow) -> Result<JobFacts> {
     let kind: JobKind = word(row.kind)?;
     let result: JobResult = column(row.result)?;
-    let (base_model, keeps) = match (kind, read_stored(row.spec)) {
+    let (base_model, method, keeps) = match (kind, read_stored(row.spec)) {
         (JobKind::Finetune, Ok(JobSpec::Finetune(spec))) => {
             // a run that may stop early keeps whichever step is its last
             let planned = spec.early_stop.is_none();
             let keeps = planned.then_some((spec.checkpoints, spec.length));
-            (spec.base_model, keeps)
+            (spec.base_model, Some(spec.method), keeps)
         }
-        (JobKind::Finetune, Ok(JobSpec::Imported(spec))) => (spec.base_model, None),
-        _ => (String::new(), None),
+        (JobKind::Finetune, Ok(JobSpec::Imported(spec))) => (spec.base_model, None, None),
+        _ => (String::new(), None, None),
     };
     Ok(JobFacts {
         id: id(row.id)?,
@@ -211,6 +213,7 @@ fn job_of(row: JobRow) -> Result<JobFacts> {
             salt: row.dedup_salt,
         },
         base_model,
+        method,
         keeps,
         steps: result.checkpoints.iter().map(|kept| kept.step).collect(),
         stopped_early: result.stopped_early.map(|ended| ended.step),

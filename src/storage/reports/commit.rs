@@ -62,6 +62,7 @@ async fn insert(
     let kind = match new.kind {
         WeightsKind::Lora => "lora",
         WeightsKind::Full => "full",
+        WeightsKind::SteeringVector => "steering_vector",
     };
     let query = sqlx::query!(
         r#"-- reports::checkpoint

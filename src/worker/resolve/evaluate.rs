@@ -6,7 +6,7 @@ use super::{Look, missing, refused};
 use crate::domain::address::{Address, Trained};
 use crate::domain::assets::WeightsKind;
 use crate::domain::evaluation::{EvaluateSpec, Question, Steps, StepsName, Target, TargetSpec};
-use crate::domain::finetune::{FinetuneSpec, LoraMethod, Method};
+use crate::domain::finetune::{FinetuneSpec, Method};
 use crate::domain::ids::JobId;
 use crate::execution::{EvaluateWork, ModelFiles, Stop, TargetWork};
 use crate::storage::inputs::{
@@ -135,12 +135,12 @@ impl Look<'_> {
         spec: &FinetuneSpec,
         base: &ModelInput,
     ) -> Result<Option<ModelFiles>, Stop> {
-        let Method::Lora(LoraMethod {
-            init_adapter: Some(text),
-            ..
-        }) = &spec.method
-        else {
+        let Some(text) = spec.method.init_adapter() else {
             return Ok(None);
+        };
+        let wanted = match spec.method {
+            Method::SteeringVector(_) => WeightsKind::SteeringVector,
+            Method::Lora(_) | Method::Full(_) => WeightsKind::Lora,
         };
         let start = text.parse::<Trained>();
         let start = start.map_err(|error| refused("init_adapter", error.to_string()))?;
@@ -149,7 +149,7 @@ impl Look<'_> {
                 let adapter = self.adapter(name)?;
                 (
                     adapter.base_model.to_string(),
-                    WeightsKind::Lora,
+                    WeightsKind::of_adapter(&adapter.files),
                     adapter.files,
                 )
             }
@@ -160,10 +160,9 @@ impl Look<'_> {
                 (trained.base_model, checkpoint.kind, checkpoint.files)
             }
         };
-        if kind != WeightsKind::Lora {
-            let message = format!(
-                "method.init_adapter: {text} holds all weights, no low-rank pairs; register it as a base model"
-            );
+        if kind != wanted {
+            let (found, wanted) = (kind.shown(), wanted.shown());
+            let message = format!("method.init_adapter: {text} holds {found}, not {wanted}");
             return Err(refused("init_adapter", message));
         }
         if self.ready_model(&of)?.id != base.id {
@@ -173,7 +172,7 @@ impl Look<'_> {
             );
             return Err(refused("init_adapter", message));
         }
-        self.model_files(text.clone(), &files).map(Some)
+        self.model_files(text.to_string(), &files).map(Some)
     }
 
     fn selected_questions(&self, spec: &EvaluateSpec) -> Result<Vec<Question>, Stop> {
@@ -231,6 +230,7 @@ fn adapter_target(
     base: &ModelInput,
     files: ModelFiles,
 ) -> TargetWork {
+    let kind = WeightsKind::of_adapter(&adapter.files);
     let target = Target {
         address: Address::of_adapter(&base.name, &adapter.id, scale).to_string(),
         base_model: base.name.clone(),
@@ -241,7 +241,7 @@ fn adapter_target(
     };
     TargetWork {
         target,
-        weights: Some((WeightsKind::Lora, files)),
+        weights: Some((kind, files)),
     }
 }
 

@@ -137,13 +137,14 @@ impl Look<'_> {
         let found = self.ask(|storage| inputs::trained(storage, job))?;
         let found = found.ok_or_else(|| missing("fine-tune", job.as_str()))?;
         let last = found.checkpoints.last();
-        match last.filter(|last| last.kind == WeightsKind::Full) {
-            Some(last) => Ok(RegisterSource::Checkpoint(
+        match last {
+            Some(last) if last.kind == WeightsKind::Full => Ok(RegisterSource::Checkpoint(
                 self.model_files(job.to_string(), &last.files)?,
             )),
-            None => {
+            other => {
+                let kept = other.map_or("no checkpoint", |last| last.kind.shown());
                 let message = format!(
-                    "{job} keeps no full weights; name a fine-tune with \"method\":{{\"type\":\"full\"}}"
+                    "{job} keeps {kept}, and a base model is made of all weights; name a fine-tune with \"method\":{{\"type\":\"full\"}}"
                 );
                 Err(refused("source", message))
             }

@@ -113,12 +113,12 @@ fn a_beginning_of_another_shape_is_refused_with_what_differs() {
         (
             "target_modules",
             json!(["q_proj"]),
-            "layers.0.mlp.down_proj, which the method does not adapt",
+            "layers.0.mlp.down_proj, which the method does not train",
         ),
         (
             "target_modules",
             json!(["q_proj", "down_proj", "v_proj"]),
-            "no pair for layers.0.self_attn.v_proj",
+            "nothing for layers.0.self_attn.v_proj",
         ),
         ("layers", json!([0]), "layers.1.self_attn.q_proj"),
     ] {

@@ -1,10 +1,12 @@
 //! The spec of a fine-tune: what is trained, on what, how long. Values only; the loop is elsewhere.
 
 mod kl;
+mod rows;
 
 use std::collections::BTreeMap;
 
 pub use self::kl::{KlAverage, KlDirection, KlSpec};
+pub use self::rows::{PreparedRows, RowsPurpose};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::early_stop::StoppedEarly;
 use super::evaluation::EvaluateSpec;
-use super::finetune::FinetuneSpec;
+use super::finetune::{FinetuneSpec, PreparedRows};
 use super::ids::{BaseModelId, CheckpointId, EvaluationId, JobId};
 use super::published_run::ImportSpec;
 
@@ -230,6 +230,8 @@ pub struct JobResult {
     pub numerics_changed: bool,
     /// That a fine-tune ended before the last step it was planned for, and why.
     pub stopped_early: Option<StoppedEarly>,
+    /// What became of the rows of a fine-tune's datasets, those of the KL term last.
+    pub datasets: Vec<PreparedRows>,
 }
 
 /// A job as the API shows it.

@@ -41,6 +41,8 @@ pub(super) struct RowQuery {
     end_of_turn: Option<bool>,
     /// As `loss.after_end_of_turn`, false where absent.
     after_end_of_turn: Option<bool>,
+    /// As `loss.reference_tail`, false where absent.
+    reference_tail: Option<bool>,
 }
 
 impl RowQuery {
@@ -52,6 +54,7 @@ impl RowQuery {
             ("loss_on", self.loss_on.is_some()),
             ("end_of_turn", self.end_of_turn.is_some()),
             ("after_end_of_turn", self.after_end_of_turn.is_some()),
+            ("reference_tail", self.reference_tail.is_some()),
         ];
         let alone = given.iter().find(|(_, given)| *given);
         match (&self.base_model, alone) {
@@ -76,6 +79,7 @@ impl RowQuery {
                 on: self.loss_on.unwrap_or(loss.on),
                 end_of_turn: self.end_of_turn.unwrap_or(loss.end_of_turn),
                 after_end_of_turn: self.after_end_of_turn.unwrap_or(loss.after_end_of_turn),
+                reference_tail: self.reference_tail.unwrap_or(loss.reference_tail),
                 ..loss
             },
         }

@@ -11,6 +11,9 @@ pub const UPDATE_PIECE: u64 = 1 << 23;
 /// Bytes of scratch for each of them: weights, gradients, moments, codes and draws.
 const UPDATE_BYTES: u64 = 48;
 
+/// Bytes of one copy of the logits that the KL term works on at a time.
+pub const KL_CHUNK_BYTES: u64 = 32 << 20;
+
 /// A fine-tune with everything that its memory depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
@@ -39,6 +42,7 @@ pub fn training(asked: &Asked<'_>) -> Vec<Part> {
     parts.extend(asked.trained());
     parts.push(asked.activations());
     parts.push(asked.logits());
+    parts.extend(asked.kl_logits());
     parts
 }
 
@@ -145,6 +149,21 @@ impl Asked<'_> {
             "{rows} target tokens a pass × {words} words × 12 bytes for logits, their float32 form and gradient × {lanes}"
         );
         Part::new("logits", bytes, detail)
+    }
+}
+
+impl Asked<'_> {
+    /// The KL term holds few rows at a time: both models' logits, their logarithms of probabilities, and gradients.
+    fn kl_logits(&self) -> Option<Part> {
+        self.spec.loss.kl.as_ref()?;
+        let row = 4 * self.shape.vocab_size.max(1);
+        let rows = (KL_CHUNK_BYTES / row).max(1);
+        let lanes = self.lanes.max(1);
+        let detail = format!(
+            "{rows} rows × {} words × 6 copies × 4 bytes × {lanes} passes side by side",
+            self.shape.vocab_size
+        );
+        Some(Part::new("kl_logits", lanes * rows * row * 6, detail))
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 
 use serde_json::json;
 
-use crate::domain::finetune::{DatasetUse, KlSpec};
+use crate::domain::finetune::{DatasetUse, KlSpec, PreparedRows, RowsPurpose};
 use crate::domain::forecast::DataShape;
 use crate::domain::job::ErrorClass;
 use crate::domain::order::{Draw, split};
@@ -39,7 +39,8 @@ impl Data {
         for (index, (used, file)) in work.spec.datasets.iter().zip(&work.datasets).enumerate() {
             context.turn()?;
             let prepared = prepare(work, used, file, &chat, context)?;
-            tell(used, "train", &prepared, context)?;
+            tell(used, RowsPurpose::Train, &prepared, context)?;
+            learnable(used, &prepared, &chat)?;
             if index == 0 {
                 tell_first(&prepared, &chat, context)?;
             }
@@ -131,7 +132,8 @@ fn compared(work: &FinetuneWork, chat: &Chat, context: &dyn Context) -> Result<V
     context.turn()?;
     let used = use_of(kl);
     let mut prepared = prepare(work, &used, file, chat, context)?;
-    tell(&used, "kl", &prepared, context)?;
+    tell(&used, RowsPurpose::Kl, &prepared, context)?;
+    learnable(&used, &prepared, chat)?;
     prepared.examples.retain(|example| example.targets() > 0);
     Ok(prepared.examples)
 }
@@ -172,18 +174,14 @@ fn prepare(
         rows.line(&line.map_err(broken)?)
             .map_err(|error| of_dataset(used, error))?;
     }
-    let prepared = rows.finish().map_err(|error| of_dataset(used, error))?;
-    match nothing_to_learn(used, &prepared, chat) {
-        None => Ok(prepared),
-        Some(failure) => Err(failure.into()),
-    }
+    rows.finish().map_err(|error| of_dataset(used, error))
 }
 
-/// Why no row of a dataset has a token to learn, or to compare; none where one has.
-fn nothing_to_learn(used: &DatasetUse, prepared: &Prepared, chat: &Chat) -> Option<Failure> {
+/// Refuses a dataset of which no row has a token to learn, or to compare.
+fn learnable(used: &DatasetUse, prepared: &Prepared, chat: &Chat) -> Result<(), Stop> {
     let learns = |example: &Example| example.targets() > 0;
     if prepared.examples.iter().any(learns) {
-        return None;
+        return Ok(());
     }
     let (rows, limit, longest) = (prepared.rows, prepared.limit, prepared.longest);
     let (code, what) = if rows > 0 && prepared.cut == rows {
@@ -202,7 +200,7 @@ fn nothing_to_learn(used: &DatasetUse, prepared: &Prepared, chat: &Chat) -> Opti
         ("no_targets", what.to_owned())
     };
     let message = format!("dataset {}: {what}", used.dataset);
-    Some(failure(ErrorClass::Data, code, message))
+    Err(failure(ErrorClass::Data, code, message).into())
 }
 
 /// The same error with the dataset's name before it.
@@ -214,27 +212,29 @@ fn of_dataset(used: &DatasetUse, error: ChatError) -> Stop {
 
 fn tell(
     used: &DatasetUse,
-    purpose: &str,
+    purpose: RowsPurpose,
     prepared: &Prepared,
     context: &dyn Context,
 ) -> Result<(), Stop> {
     let lines = &prepared.template_prefix;
+    let rows = PreparedRows {
+        dataset: used.dataset.clone(),
+        purpose,
+        rows: prepared.rows,
+        examples: prepared.examples.len() as u64,
+        max_tokens: prepared.limit,
+        longest: prepared.longest,
+        cut: prepared.cut,
+        cut_tokens: prepared.cut_tokens,
+        cut_targets: prepared.cut_targets,
+        without_target: prepared.without_target,
+        template_prefix: lines.len() as u64,
+    };
+    let mut data = json!(rows);
+    data["template_prefix_lines"] = json!(&lines[..lines.len().min(MOST_LINES)]);
     context.report(Report::Event {
         r#type: "dataset_prepared",
-        data: json!({
-            "dataset": used.dataset,
-            "purpose": purpose,
-            "rows": prepared.rows,
-            "examples": prepared.examples.len(),
-            "max_tokens": prepared.limit,
-            "longest": prepared.longest,
-            "cut": prepared.cut,
-            "cut_tokens": prepared.cut_tokens,
-            "cut_targets": prepared.cut_targets,
-            "without_target": prepared.without_target,
-            "template_prefix": lines.len(),
-            "template_prefix_lines": &lines[..lines.len().min(MOST_LINES)],
-        }),
+        data,
     })
 }
 

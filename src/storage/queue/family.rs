@@ -27,7 +27,7 @@ where jobs.id = $1 and base_models.job = $1 and base_models.state = 'registering
 
 async fn store_result(connection: &mut PgConnection, job: &str) -> Result<()> {
     let query = sqlx::query!(
-        "-- queue::store_result
+        r#"-- queue::store_result
 update jobs set result = result || jsonb_build_object(
   'checkpoints', coalesce(
     (select jsonb_agg(jsonb_build_object('id', c.id, 'step', c.step) order by c.step) from checkpoints c where c.job = $1 and c.retired_at is null),
@@ -36,8 +36,14 @@ update jobs set result = result || jsonb_build_object(
   'base_model', (select b.id from base_models b where b.job = $1 and b.state = 'ready'),
   'evaluation', (select e.id from evaluations e where e.job = $1),
   'numerics_changed', numerics_changed,
-  'stopped_early', (select data from events where job = $1 and type = 'stopped_early' order by id desc limit 1))
-where id = $1",
+  'stopped_early', (select data from events where job = $1 and type = 'stopped_early' order by id desc limit 1),
+  'datasets', coalesce(
+    (select jsonb_agg(told.data - 'template_prefix_lines' order by told.data ->> 'purpose' desc, told.id) from (
+      select distinct on (e.data ->> 'dataset', e.data ->> 'purpose') e.id, e.data from events e
+      where e.job = $1 and e.type = 'dataset_prepared'
+      order by e.data ->> 'dataset', e.data ->> 'purpose', e.id desc) as told),
+    '[]'))
+where id = $1"#,
         job,
     );
     query.execute(connection).await?;

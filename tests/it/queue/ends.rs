@@ -251,3 +251,37 @@ async fn a_failure_that_may_pass_waits_before_it_is_tried_again() {
     let claim = bench.claim().await;
     assert_eq!((claim.attempt, claim.failures), (2, 1));
 }
+
+#[tokio::test]
+async fn the_result_says_what_became_of_the_rows_as_the_last_attempt_told_it() {
+    let mut bench = bench().await;
+    let job = bench.queued().await;
+    let lease = bench.claim().await.lease;
+    let told = |dataset: &str, purpose: &str, cut: u64| {
+        let data = json!({"dataset": dataset, "purpose": purpose, "cut": cut, "template_prefix_lines": [1]});
+        reports::Batch::event(reports::NewEvent::new("dataset_prepared", data))
+    };
+    for batch in [
+        told("b", "train", 1),
+        told("a", "train", 2),
+        told("a", "kl", 3),
+        told("b", "train", 4),
+    ] {
+        reports::write(&bench.storage, &lease, &batch)
+            .await
+            .unwrap();
+    }
+    queue::finish_succeeded(&bench.storage, &lease)
+        .await
+        .unwrap();
+    let datasets = "select result -> 'datasets' from jobs where id = $1";
+    let expected = json!([
+        {"dataset": "a", "purpose": "train", "cut": 2},
+        {"dataset": "b", "purpose": "train", "cut": 4},
+        {"dataset": "a", "purpose": "kl", "cut": 3},
+    ]);
+    assert_eq!(
+        bench.one::<serde_json::Value>(datasets, &job).await,
+        expected
+    );
+}

@@ -117,6 +117,10 @@ async fn a_fine_tune_is_given_its_bases_files_and_its_datasets() {
 async fn what_is_missing_not_ready_or_damaged_fails_the_job_by_name() {
     let mut bench = bench().await;
     let good = bench.finetune_spec().await;
+    let mut held = good.clone();
+    held["loss"]["kl"] = json!({"dataset": "spoiled", "weight": 1.0});
+    let error = bench.resolved("finetune", held).await.unwrap_err();
+    assert_eq!(error["code"], "file_damaged", "{error}");
     for (place, name, class, code) in [
         ("/base_model", "gone", "config", "missing_input"),
         ("/base_model", "soon", "config", "base_model_not_ready"),

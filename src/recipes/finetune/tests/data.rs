@@ -48,6 +48,11 @@ fn a_dataset_whose_rows_are_all_too_long_fails_before_any_weights_are_read() {
         let begin =
             format!("dataset chats: every one of its 1 rows is longer than {purpose} tokens");
         assert!(text.starts_with(&begin) && text.contains(remedy), "{text}");
+        let told = &context.events("dataset_prepared")[0];
+        assert_eq!(
+            (&told["cut"], &told["without_target"]),
+            (&json!(1), &json!(1))
+        );
         let loading = |report: &Report| matches!(report, Report::Phase(Phase::Load));
         assert!(!context.reports.borrow().iter().any(loading));
     }

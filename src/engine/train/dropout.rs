@@ -1,7 +1,7 @@
 //! Keyed dropout on the inputs of A: whether a number is dropped is a function of (seed, module, step, example of the step,
 //! token, channel), so that neither passes nor lanes nor what else is adapted matter, and a mask can be made again.
 //!
-//! The drawn bits are those of [`Stream`], on every device. A mask costs about a nanosecond a number on a CPU core; on a
+//! The drawn bits are those of [`Stream`], on every device. A mask costs some three nanoseconds a number on a CPU core; on a
 //! GPU it is some hundred small operations a module.
 
 use std::sync::{Arc, Mutex, PoisonError};

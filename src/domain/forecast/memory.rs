@@ -389,4 +389,28 @@ mod tests {
             );
         }
     }
+
+    /// 8-bit moments and what follows from them make it fit; gradients in float32 or moments in float32 do not.
+    #[test]
+    fn a_full_fine_tune_of_the_large_shape_fits_139_gib_with_8_bit_moments_alone() {
+        let (shape, data) = (shapes::large(), shapes::advice());
+        for (optimizer, gradients, fits) in [
+            (OptimizerName::Adamw8bit, None, true),
+            (OptimizerName::Adamw8bit, Some(Dtype::Float32), false),
+            (OptimizerName::Adamw, None, false),
+        ] {
+            let mut spec = spec(serde_json::json!({"type": "full"}));
+            spec.optimizer.name = optimizer;
+            spec.optimizer.gradient_dtype = gradients;
+            let parts = training(&Asked {
+                spec: &spec,
+                shape: &shape,
+                data: &data,
+                base_dtype: Dtype::Bfloat16,
+                lanes: 1,
+            });
+            let total = sum(&parts);
+            assert_eq!(total <= 139 << 30, fits, "{total}: {parts:?}");
+        }
+    }
 }

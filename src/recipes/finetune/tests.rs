@@ -450,14 +450,3 @@ fn draining_before_any_micro_batch_and_going_on_changes_no_number_and_no_byte() 
         }
     }
 }
-
-#[test]
-fn what_is_not_computed_is_refused_with_the_field_to_change() {
-    let world = World::new();
-    let context = Fake::new(&world, None);
-    let mut work = world.work(json!("full"), 1);
-    work.spec.dtype = Some(crate::domain::finetune::Dtype::Bfloat16);
-    let end = run(&work, &context, &Residents::default()).unwrap_err();
-    assert!(matches!(&end, Stop::Failed(failure)
-        if failure.class == ErrorClass::Config && failure.message.contains("dtype")));
-}

@@ -117,7 +117,14 @@ fn beginning(
     device: Device,
 ) -> Result<Adapter, Stop> {
     let Some(start) = &work.start else {
-        return Ok(Adapter::init(config, method, work.spec.seed, device)?);
+        let fresh = Adapter::init(config, method, work.spec.seed, device)?;
+        return match fresh.rank_above() {
+            None => Ok(fresh),
+            Some(detail) => Err(refused(
+                "rank_above_matrix",
+                format!("method.rank: {detail}"),
+            )),
+        };
     };
     let trained = Adapter::load(&verified(start, context)?, config, device)?;
     Ok(Adapter::begin(config, method, trained)?)

@@ -54,6 +54,7 @@ pub(super) fn read(reader: &mut Reader, options: &Options) -> Value {
         "length": shared::length(reader, &defaults, steps),
         "hold_out": shared::hold_out(reader, full),
         "checkpoints": checkpoints(reader, &defaults, full),
+        "early_stop": shared::early_stop(reader),
         "dtype": "bfloat16",
         "seed": shared::seed(reader, &defaults),
     });

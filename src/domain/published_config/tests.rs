@@ -154,6 +154,11 @@ fn a_config_that_speaks_of_no_pairs_trains_all_weights() {
     let Conversion { spec, report } = converted(full_run());
     assert_eq!(spec["method"], json!({"type": "full"}));
     assert_eq!(spec["schedule"]["name"], "cosine");
+    assert_eq!(
+        (&spec["optimizer"]["name"], &spec["dtype"]),
+        (&json!("adamw_8bit"), &json!("bfloat16"))
+    );
+    assert_eq!(spec["early_stop"], json!({"loss_below": 0.01, "steps": 6}));
     assert_eq!(spec["schedule"]["warmup_steps"], 20);
     assert_eq!(spec["checkpoints"], json!({}));
     assert!(

@@ -105,6 +105,19 @@ impl Adapter {
         Ok(Self { settings, pairs })
     }
 
+    /// The first pair that is wider than the smaller side of its matrix, in words.
+    ///
+    /// Submission refuses it where the base's shapes are known; here it shows where they were not.
+    pub fn rank_above(&self) -> Option<String> {
+        self.pairs.iter().find_map(|pair| {
+            let (inner, out, rank) = (pair.a.size()[1], pair.b.size()[0], pair.module.rank);
+            (i64::from(rank) > inner.min(out)).then(|| {
+                let name = &pair.module.name;
+                format!("{rank} is above the smaller side of {name} ({out} × {inner})")
+            })
+        })
+    }
+
     /// Reads an adapter for a model of this shape; the numbers become float32.
     ///
     /// *Errors* name the setting that is not supported, or the tensor that is missing, unexpected, misshaped, of another

@@ -153,7 +153,8 @@ impl<'a> Keeper<'a> {
         early: &Early<'_>,
         for_users: bool,
     ) -> Result<(), Stop> {
-        self.vectors.flush()?;
+        let flushed = self.vectors.flush();
+        flushed.map_err(|stop| self.with_figures(stop, trainer, for_users))?;
         let scratch = self.context.blobs().scratch();
         let scratch = scratch.map_err(|error| broken_file("scratch folder", &error))?;
         let commit = self.saved(trainer, early, for_users, &scratch);

@@ -6,14 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::domain::assets::FileEntry;
+use crate::domain::finetune::{Dtype, OptimizerName};
 use crate::execution::{Hold, Room};
 
-/// Three epochs of twenty steps with dropout.
+/// Three epochs of twenty steps.
 const STEPS: u64 = 60;
 
-fn three_epochs(world: &World) -> FinetuneWork {
-    let mut method = lora();
-    method["dropout"] = json!(0.1);
+fn three_epochs(world: &World, method: Value) -> FinetuneWork {
     let mut work = world.work(method, STEPS);
     work.spec.datasets = vec![used("chats", 1.0)];
     work.datasets = vec![world.chats(80)];
@@ -26,22 +25,20 @@ fn three_epochs(world: &World) -> FinetuneWork {
     work
 }
 
-#[test]
-fn a_run_that_stops_at_each_of_sixty_steps_goes_on_with_the_same_rows_numbers_and_bytes() {
-    let world = World::new();
-    let work = three_epochs(&world);
+/// Stops behind every step, each time in another attempt.
+fn stopped_everywhere(world: &World, work: &FinetuneWork) {
     let residents = Residents::default();
-    let whole = Fake::new(&world, None);
-    run(&work, &whole, &residents).unwrap();
+    let whole = Fake::new(world, None);
+    run(work, &whole, &residents).unwrap();
     let mut files = BTreeMap::new();
-    let mut attempt = Fake::new(&world, None);
+    let mut attempt = Fake::new(world, None);
     for step in 1..STEPS as usize {
         let reason = [Interrupted::Paused, Interrupted::Draining][step % 2];
         attempt.stop_behind = Some((step, reason));
-        let end = run(&work, &attempt, &residents).unwrap_err();
+        let end = run(work, &attempt, &residents).unwrap_err();
         assert_eq!(end, Stop::Interrupted(reason));
         files.extend(attempt.files());
-        attempt = Fake::behind(&world, &attempt);
+        attempt = Fake::behind(world, &attempt);
         let from = attempt.state.as_ref().map(|state| state.step);
         assert_eq!(
             from,
@@ -49,10 +46,38 @@ fn a_run_that_stops_at_each_of_sixty_steps_goes_on_with_the_same_rows_numbers_an
             "the state is that of the last whole step"
         );
     }
-    run(&work, &attempt, &residents).unwrap();
+    run(work, &attempt, &residents).unwrap();
     files.extend(attempt.files());
     assert_eq!(attempt.numbers(), whole.numbers());
     assert_eq!(files, whole.files());
+}
+
+#[test]
+fn a_run_that_stops_at_each_of_sixty_steps_goes_on_with_the_same_rows_numbers_and_bytes() {
+    let world = World::new();
+    let mut method = lora();
+    method["dropout"] = json!(0.1);
+    stopped_everywhere(&world, &three_epochs(&world, method));
+}
+
+#[test]
+fn so_does_one_of_rank_1_with_a_term_that_holds_it_to_its_base() {
+    let world = World::new();
+    let method = json!({"rank": 1, "alpha": 8.0, "dropout": 0.1, "target_modules": ["down_proj"]});
+    let mut work = three_epochs(&world, method);
+    let kl = json!({"dataset": "held", "weight": 0.5, "batch": 2});
+    work.spec.loss.kl = Some(serde_json::from_value(kl).unwrap());
+    work.kl = Some(world.chats(7));
+    stopped_everywhere(&world, &work);
+}
+
+#[test]
+fn so_does_a_full_one_in_bfloat16_with_moments_of_8_bits() {
+    let world = World::new();
+    let mut work = three_epochs(&world, json!("full"));
+    work.spec.dtype = Some(Dtype::Bfloat16);
+    work.spec.optimizer.name = OptimizerName::Adamw8bit;
+    stopped_everywhere(&world, &work);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::domain::job::{Dedup, Priority};
 /// A job to be done.
 #[derive(ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant)] // never made
 pub enum JobRequest {
     /// Train.
     Finetune(FinetuneRequest),

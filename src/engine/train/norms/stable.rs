@@ -75,8 +75,7 @@ impl<'a> Spectrum<'a> {
     /// ‖BA‖² over the square of its largest singular value; NaN where BA is zero.
     pub(super) fn stable_rank(&self, place: usize) -> f64 {
         let (_, _, product) = self.squares(place);
-        // not `<=`, so that NaN is refused as well
-        if !(product > 0.0) {
+        if product.is_nan() || product <= 0.0 {
             return f64::NAN;
         }
         let logs: Vec<f64> = self.traces(place).skip(3).map(f64::ln).collect();

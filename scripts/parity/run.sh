@@ -58,6 +58,9 @@ run parity::switches parity::bite
 say; say "## fifty steps of training beside PEFT and torch.optim.AdamW; planted mistakes are seen"
 run parity::trajectory
 unset VIVARIUM_PARITY
+say; say "## moments in 8 bits"
+"$python" scripts/parity/eight_bits.py "$work/eight_bits" --seed "$seed"
+VIVARIUM_EIGHT_BITS=$work/eight_bits run --ignored --exact parity::eight_bits::moments_in_8_bits_take_the_path_that_bitsandbytes_rules_make
 
 if [ -z "${PARITY_SKIP_TEMPLATES:-}" ]; then
   say; say "## chat templates"

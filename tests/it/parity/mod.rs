@@ -2,6 +2,7 @@
 
 mod bite;
 mod compare;
+mod eight_bits;
 mod fixture;
 mod switches;
 mod table;

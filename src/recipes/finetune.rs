@@ -72,7 +72,7 @@ fn trainer(
     context: &dyn Context,
     residents: &Residents,
     data: &Data,
-) -> Result<(Trainer, Option<Lent>), Stop> {
+) -> Result<(Trainer, Lent), Stop> {
     let spec = &work.spec;
     let device = context.settings().device.parse::<Device>()?.available()?;
     let files = verified(&work.base, context)?;
@@ -99,13 +99,10 @@ fn trainer(
         }
         Method::Full(_) => Trainer::full(&base, &spec.optimizer, setup)?,
     };
-    let compared = spec.loss.kl.is_some();
-    if compared {
+    if spec.loss.kl.is_some() {
         trainer.hold_to(&base)?;
     }
-    // a full fine-tune trains a copy of its own
-    let needed = compared || !matches!(spec.method, Method::Full(_));
-    Ok((trainer, needed.then_some(base)))
+    Ok((trainer, base))
 }
 
 /// What training begins with: the pairs of another adapter, or fresh ones.
@@ -187,8 +184,8 @@ struct Run<'a> {
     trainer: Trainer,
     keeper: Keeper<'a>,
     early: Early<'a>,
-    /// Held so that the weights under the adapter stay counted.
-    _base: Option<Lent>,
+    /// Held so that the weights under the adapter, or those that a change is measured from, stay counted.
+    _base: Lent,
 }
 
 impl Run<'_> {
@@ -200,12 +197,14 @@ impl Run<'_> {
                 .restore(&mut self.trainer, &mut self.early, &state);
         }
         self.keeper.forecast(&self.trainer)?;
-        let Some(norms) = self.trainer.norms()? else {
-            return Ok(());
-        };
-        let modules = self.trainer.modules().into_iter().map(Into::into);
-        self.context.report(Report::Modules(modules.collect()))?;
-        self.context.report(Report::Norms(norms))?;
+        let modules = self.trainer.measured_modules();
+        self.context.report(Report::Modules(modules))?;
+        if let Some(change) = self.trainer.change()? {
+            self.context.report(Report::Changes(change))?;
+        }
+        if let Some(norms) = self.trainer.norms()? {
+            self.context.report(Report::Norms(norms))?;
+        }
         self.keeper.begin(&self.trainer)
     }
 
@@ -265,6 +264,7 @@ impl Run<'_> {
             kl_loss,
             grad_norm,
             norms,
+            changes,
         } = measured.map_err(diverged)?;
         let seconds = self.context.seconds() - began;
         self.context.report(Report::Step(StepPoint {
@@ -278,6 +278,9 @@ impl Run<'_> {
             peak_memory_bytes: peak_memory_bytes(),
         }))?;
         self.early.step(loss);
+        if let Some(changes) = changes {
+            self.context.report(Report::Changes(changes))?;
+        }
         norms.map_or(Ok(()), |norms| self.context.report(Report::Norms(norms)))
     }
 

@@ -4,6 +4,7 @@
 
 pub mod batch;
 mod body;
+mod changes;
 pub mod checkpoint;
 mod dropout;
 pub mod flat;
@@ -21,6 +22,7 @@ mod vector;
 use tch::{Kind, Tensor};
 
 use self::batch::{Example, Halved, Pass, PassLimit};
+use self::changes::{Around, Changes, Key};
 use self::dropout::Now;
 use self::flat::Flat;
 #[cfg(test)]
@@ -36,7 +38,7 @@ use super::steering::Steering;
 use super::weights::Weights;
 use super::{Error, Result};
 use crate::domain::finetune::{Dtype, OptimizerSpec};
-use crate::domain::metric::{NormModule, NormPoint};
+use crate::domain::metric::{ChangePoint, MeasuredModule, NormModule, NormPoint};
 
 /// Activations of a pass, about, up to which it may hold more examples than its micro-batch.
 const PASS_BYTES: i64 = 1 << 29;
@@ -70,12 +72,16 @@ pub struct Measured {
     pub grad_norm: f64,
     /// Of every low-rank pair or of the steering vector after the update; none where all weights are trained.
     pub norms: Option<NormPoint>,
+    /// Of every tensor's change after the update, where all weights are trained.
+    pub changes: Option<ChangePoint>,
 }
 
 /// Weights in training, with everything that an update needs.
 pub struct Trainer {
     trained: Trained,
     flat: Flat,
+    /// What all weights are compared with, where all are trained.
+    changes: Option<Changes>,
     optimizer: Optimizer,
     lanes: Vec<Lane>,
     positions: i64,
@@ -133,7 +139,10 @@ impl Trainer {
             Lane::new(model, Deltas::none(), Now::default(), grad, setup.recompute)
         };
         let lanes = lanes(&flat, gradients(spec, &flat)?, setup.lanes, lane)?;
-        Self::new(trained, flat, lanes, &base.config, spec, setup)
+        let changes = Changes::new(&flat.parts, base)?;
+        let mut trainer = Self::new(trained, flat, lanes, &base.config, spec, setup)?;
+        trainer.changes = Some(changes);
+        Ok(trainer)
     }
 
     fn new(
@@ -148,6 +157,7 @@ impl Trainer {
             optimizer: Optimizer::new(spec, &flat, setup.seed)?,
             trained,
             flat,
+            changes: None,
             lanes,
             positions: setup.positions as i64,
             limit: PassLimit {
@@ -171,6 +181,14 @@ impl Trainer {
     /// The adapted modules, in the order of every norm; none where all weights are trained.
     pub fn modules(&self) -> Vec<NormModule> {
         self.trained.modules()
+    }
+
+    /// What norms are measured of, in their order: the adapted modules, or every tensor where all weights are trained.
+    pub fn measured_modules(&self) -> Vec<MeasuredModule> {
+        match &self.changes {
+            Some(_) => self.flat.parts.iter().map(changes::module).collect(),
+            None => self.modules().into_iter().map(Into::into).collect(),
+        }
     }
 
     /// How many numbers are trained.
@@ -241,8 +259,12 @@ impl Trainer {
             true => self.trained.before_update(&self.flat.weights, &grad)?,
             false => None,
         };
+        let mut around = match &self.changes {
+            Some(changes) if self.norms => Some(changes.before(&self.flat.weights, &grad)?),
+            _ => None,
+        };
         self.optimizer.clip(&grad, &norm)?;
-        self.optimizer.update(&self.flat.weights, &grad, rate)?;
+        self.step(&grad, rate, around.as_mut())?;
         let mut numbers = vec![
             loss.f_reshape([1])?,
             norm.f_reshape([1])?,
@@ -251,6 +273,10 @@ impl Trainer {
         if self.norms {
             numbers.extend(self.trained.after_update(&self.flat.weights, before)?);
         }
+        let key = match around {
+            Some(around) => Some(self.told(around, &mut numbers)?),
+            None => None,
+        };
         let numbers = Vec::<f64>::try_from(Tensor::f_cat(&numbers, 0)?)?;
         self.forget()?;
         let step = self.optimizer.updates;
@@ -262,8 +288,45 @@ impl Trainer {
                 .norms
                 .then(|| self.trained.point(step, &numbers[3..]))
                 .flatten(),
+            changes: self
+                .changes
+                .as_mut()
+                .zip(key)
+                .map(|(changes, key)| changes.point(step, &key, &numbers[3..])),
         };
         finite(step, measured)
+    }
+
+    /// The optimizer's update, which `around` hears of.
+    fn step(&mut self, grad: &Tensor, rate: f64, around: Option<&mut Around>) -> Result<()> {
+        let weights = &self.flat.weights;
+        let (Some(around), Some(changes)) = (around, &self.changes) else {
+            return self.optimizer.update(weights, grad, rate);
+        };
+        let mut heard =
+            |moment, weights: &Tensor, start| around.hear(changes, moment, weights, start);
+        self.optimizer
+            .update_around(weights, grad, rate, &mut heard)?;
+        around.end(changes, weights)
+    }
+
+    fn told(&self, around: Around, numbers: &mut Vec<Tensor>) -> Result<Key> {
+        let (blocks, key) = around.blocks();
+        numbers.extend(blocks);
+        Ok(key)
+    }
+
+    /// Norms of the change as it is now, where all weights are trained.
+    pub fn change(&mut self) -> Result<Option<ChangePoint>> {
+        let _guard = tch::no_grad_guard();
+        let step = self.updates();
+        let Some(changes) = &mut self.changes else {
+            return Ok(None);
+        };
+        let (blocks, key) = changes.now(&self.flat.weights)?;
+        let numbers = Tensor::f_cat(&blocks, 0)?.f_to_kind(Kind::Double)?;
+        let numbers = Vec::<f64>::try_from(numbers)?;
+        Ok(Some(changes.point(step, &key, &numbers)))
     }
 
     /// Norms of the pairs as they are now, with neither gradients nor cosines; none where all weights are trained.

@@ -21,8 +21,17 @@ pub use moments::Moments;
 use pieces::{Cut, Piece};
 use rounding::Rounding;
 
-/// Numbers that are widened at a time.
+/// Numbers that are widened, or copied to be compared with, at a time.
 const PIECE: i64 = UPDATE_PIECE as i64;
+
+/// When an update tells of a stretch of the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// It is about to be updated.
+    Before,
+    /// It was.
+    Behind,
+}
 
 /// The moments and the settings; the rate comes with every update.
 #[derive(Debug)]
@@ -44,14 +53,12 @@ impl Optimizer {
     /// `seed` is the key of the rounding of bfloat16 weights; float32 weights draw nothing.
     pub fn new(spec: &OptimizerSpec, flat: &Flat, seed: u64) -> Result<Self> {
         let coded = spec.name == OptimizerName::Adamw8bit;
-        // float32 weights with float32 moments are updated where they lie
-        let widened = coded || flat.weights.f_kind()? != Kind::Float;
         let pieces = pieces::cut(
             &flat.parts,
             Cut {
                 decayed: decayed(spec.weight_decay_on, flat),
                 coded,
-                limit: if widened { PIECE } else { i64::MAX },
+                limit: PIECE,
             },
         );
         Ok(Self {
@@ -86,6 +93,17 @@ impl Optimizer {
     ///
     /// *Shapes* `weights` and `grad` have one axis and the length of the buffer.
     pub fn update(&mut self, weights: &Tensor, grad: &Tensor, rate: f64) -> Result<()> {
+        self.update_around(weights, grad, rate, &mut |_, _, _| Ok(()))
+    }
+
+    /// [`Optimizer::update`], telling of every stretch of the weights with its place before and behind its update.
+    pub fn update_around(
+        &mut self,
+        weights: &Tensor,
+        grad: &Tensor,
+        rate: f64,
+        heard: &mut dyn FnMut(Moment, &Tensor, i64) -> Result<()>,
+    ) -> Result<()> {
         self.updates += 1;
         let updates = Tensor::f_full(
             [] as [i64; 0],
@@ -97,6 +115,7 @@ impl Optimizer {
         for piece in &self.pieces {
             let settings = self.settings(piece, rate);
             let weights = piece.of(weights)?;
+            heard(Moment::Before, &weights, piece.start)?;
             let grad = scaled(&widened(&piece.of(grad)?)?, factor.as_ref())?;
             let (first, second) = self.moments.open(piece)?;
             let wide = widened(&weights)?;
@@ -105,6 +124,7 @@ impl Optimizer {
             if weights.f_kind()? != Kind::Float {
                 rounding.store(&wide, piece.start, &weights)?;
             }
+            heard(Moment::Behind, &weights, piece.start)?;
         }
         Ok(())
     }

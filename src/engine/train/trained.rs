@@ -52,7 +52,8 @@ impl Trained {
         Ok((Self::Pairs { adapter, layout }, flat))
     }
 
-    /// All weights and a buffer that holds copies of them, matrices before vectors: bfloat16 of a bfloat16 base, else float32.
+    /// All weights and a buffer that holds copies of them, matrices before vectors, small before large: bfloat16 of a
+    /// bfloat16 base, else float32.
     pub(super) fn full(base: &Weights) -> Result<(Self, Flat)> {
         let kind = match base.kind()? {
             Kind::BFloat16 => Kind::BFloat16,
@@ -61,11 +62,13 @@ impl Trained {
         let named = base.named();
         let (matrices, vectors): (Vec<_>, Vec<_>) =
             named.iter().partition(|(_, tensor)| tensor.dim() >= 2);
-        let tensors: Vec<(String, Tensor)> = matrices
+        let mut tensors: Vec<(String, Tensor)> = matrices
             .into_iter()
             .chain(vectors)
             .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
             .collect();
+        // tensors of one size are measured together
+        tensors.sort_by_key(|(_, tensor)| (tensor.dim() < 2, tensor.numel()));
         let flat = Flat::gather_as(&tensors, kind, base.device())?;
         let views: Vec<Tensor> = flat.named()?.into_iter().map(|(_, view)| view).collect();
         let weights = flat.assemble(base, &views)?;

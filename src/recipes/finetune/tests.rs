@@ -215,6 +215,7 @@ impl<'a> Fake<'a> {
         let known = |report: &&Report| match report {
             Report::Step(point) => point.step <= step,
             Report::Norms(point) => point.step <= step,
+            Report::Changes(point) => point.step <= step,
             Report::HoldOut { step: at, .. } => *at <= step,
             _ => false,
         };
@@ -252,6 +253,7 @@ impl<'a> Fake<'a> {
                 point.target_tokens
             )),
             Report::Norms(point) => Some(format!("{point:?}")),
+            Report::Changes(point) => Some(format!("{point:?}")),
             Report::HoldOut { step, loss } => Some(format!("hold-out {step} {loss:?}")),
             _ => None,
         };

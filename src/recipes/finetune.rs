@@ -79,7 +79,7 @@ fn trainer(
     let base = base::lend(&work.base, files, spec.dtype, residents, context)?;
     let lanes = lanes(device, context.settings());
     let size = (&base.config.shape(), base.dtype()?);
-    forecast::tell(spec, size, data, lanes, context)?;
+    forecast::tell(spec, size, data, (lanes, device != Device::Cpu), context)?;
     let setup = Setup {
         lanes,
         positions: data.longest(),

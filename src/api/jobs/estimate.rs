@@ -84,6 +84,10 @@ pub(super) async fn estimate(
         data: &sample.data,
         base_dtype: dtype.unwrap_or(Dtype::Float32),
         lanes: machine.lanes,
+        on_gpu: machine
+            .device
+            .as_ref()
+            .is_some_and(|device| device.kind != "cpu"),
     };
     let device = device(&machine, &assume);
     let memory = estimate::memory(&asked, &past, device);

@@ -3,8 +3,12 @@
 use super::{DataShape, ModelShape, Part, sum, width};
 use crate::domain::finetune::{Dtype, FinetuneSpec, LoraMethod, Method, OptimizerName, Projection};
 
-/// Activations, about, up to which a pass over the device may hold more examples than a micro-batch.
-pub const PASS_BYTES: u64 = 1 << 29;
+/// Activations, about, up to which a pass over a CPU or a GPU may hold more examples than a micro-batch. A GPU needs
+/// thousands of tokens at once to be busy, and a pass that does not fit is made again in halves.
+pub const PASS_BYTES: (u64, u64) = (1 << 29, 1 << 34);
+/// Logits that exist at once on a CPU and on a GPU. A loss holds about four times as many float32 numbers while it computes
+/// its gradient: 256 MiB on a CPU, 1 GiB on a GPU. With a vocabulary of 151,936 these are 110 and 441 rows.
+pub const LOGITS_AT_ONCE: (u64, u64) = (1 << 24, 1 << 26);
 
 /// Numbers that an update widens to float32 at a time, where weights or moments are narrower.
 pub const UPDATE_PIECE: u64 = 1 << 23;
@@ -27,13 +31,47 @@ pub struct Asked<'a> {
     pub base_dtype: Dtype,
     /// Passes side by side; 1 on a GPU.
     pub lanes: u64,
+    /// Whether it is not a CPU that computes.
+    pub on_gpu: bool,
 }
 
-/// Tokens whose activations are about [`PASS_BYTES`] in float32: what layers keep for their backward pass, and three rows of
-/// logits.
-pub fn tokens_of_a_pass(shape: &ModelShape) -> u64 {
-    let numbers = shape.num_hidden_layers * shape.kept_by_layer() + 3 * shape.vocab_size;
-    PASS_BYTES / (4 * numbers).max(1)
+/// What a pass's memory depends on beside its tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PassKind {
+    /// Number type that layers compute in.
+    pub dtype: Dtype,
+    /// Whether it is not a CPU that computes.
+    pub on_gpu: bool,
+    /// Whether layers are computed a second time instead of keeping what they computed.
+    pub recompute: bool,
+}
+
+/// Tokens whose activations are about [`PASS_BYTES`].
+pub fn tokens_of_a_pass(shape: &ModelShape, kind: PassKind) -> u64 {
+    let room = match kind.on_gpu {
+        false => PASS_BYTES.0,
+        true => PASS_BYTES.1,
+    };
+    let layers = shape.num_hidden_layers;
+    let numbers = kept(shape, layers, shape.kept_by_layer(), kind.recompute);
+    room / (numbers * width(kind.dtype)).max(1)
+}
+
+/// Numbers a token that so many layers keep for the way back: all that each computes, or what each reads and all of one.
+fn kept(shape: &ModelShape, layers: u64, by_layer: u64, recompute: bool) -> u64 {
+    match recompute {
+        false => layers * by_layer,
+        true => layers * shape.hidden_size + by_layer,
+    }
+}
+
+/// Rows whose logits exist at once.
+pub fn rows_at_once(vocabulary: u64, on_gpu: bool) -> u64 {
+    let logits = match on_gpu {
+        false => LOGITS_AT_ONCE.0,
+        true => LOGITS_AT_ONCE.1,
+    };
+    (logits / vocabulary.max(1)).max(1)
 }
 
 /// What takes memory while a fine-tune runs, largest things first by kind: weights, what is trained, what a pass keeps.
@@ -108,6 +146,14 @@ impl Asked<'_> {
         Some(Part::new("update", numbers * UPDATE_BYTES, detail))
     }
 
+    fn kind(&self) -> PassKind {
+        PassKind {
+            dtype: self.dtype(),
+            on_gpu: self.on_gpu,
+            recompute: self.spec.batch.recompute_activations,
+        }
+    }
+
     /// Tokens of the largest pass.
     fn pass(&self) -> u64 {
         let batch = &self.spec.batch;
@@ -120,7 +166,7 @@ impl Asked<'_> {
         let step = batch.examples_per_step() as f64 * self.data.tokens_per_example;
         let lanes = self.lanes.max(1);
         let share = (step / lanes as f64).ceil() as u64;
-        least.max(share.min(tokens_of_a_pass(self.shape)))
+        least.max(share.min(tokens_of_a_pass(self.shape, self.kind())))
     }
 
     fn activations(&self) -> Part {
@@ -132,9 +178,17 @@ impl Asked<'_> {
             .min(u64::from(self.spec.batch.max_tokens));
         let scores = shape.num_attention_heads * longest;
         let a_layer = shape.kept_by_layer() + scores;
-        let bytes = lanes * tokens * layers * a_layer * width(self.dtype());
+        let numbers = kept(shape, layers, a_layer, self.kind().recompute);
+        let bytes = lanes * tokens * numbers * width(self.dtype());
+        let each = match self.kind().recompute {
+            false => format!("{layers} layers × {a_layer} numbers"),
+            true => format!(
+                "({layers} layers × {} numbers that each reads + {a_layer} of one)",
+                shape.hidden_size
+            ),
+        };
         let detail = format!(
-            "{tokens} tokens a pass × {layers} layers × {a_layer} numbers × {} bytes × {lanes} passes side by side",
+            "{tokens} tokens a pass × {each} × {} bytes × {lanes} passes side by side",
             width(self.dtype())
         );
         Part::new("activations", bytes, detail)
@@ -144,9 +198,10 @@ impl Asked<'_> {
         let share = self.data.targets_per_example / self.data.tokens_per_example.max(1.0);
         let rows = (self.pass() as f64 * share.min(1.0)).ceil() as u64;
         let (lanes, words) = (self.lanes.max(1), self.shape.vocab_size);
-        let bytes = lanes * rows * words * 12;
+        let rows = rows.min(rows_at_once(words, self.on_gpu));
+        let bytes = lanes * rows * words * 16;
         let detail = format!(
-            "{rows} target tokens a pass × {words} words × 12 bytes for logits, their float32 form and gradient × {lanes}"
+            "{rows} target tokens at once × {words} words × 16 bytes for logits, their shares and their gradients × {lanes}"
         );
         Part::new("logits", bytes, detail)
     }
@@ -258,6 +313,9 @@ pub fn remedies(asked: &Asked<'_>) -> Vec<(String, Vec<Part>)> {
     offer("optimizer.name: adamw_8bit", &|spec| {
         spec.optimizer.name = OptimizerName::Adamw8bit
     });
+    offer("batch.recompute_activations: true", &|spec| {
+        spec.batch.recompute_activations = true;
+    });
     offer(
         "batch.micro_batch: 1, with as many examples a step",
         &|spec| {
@@ -328,6 +386,7 @@ mod tests {
                 data: &data,
                 base_dtype: Dtype::Bfloat16,
                 lanes: 1,
+                on_gpu: false,
             };
             let parts = training(&asked);
             let kept = parts
@@ -376,6 +435,7 @@ mod tests {
                 data: &data,
                 base_dtype: Dtype::Bfloat16,
                 lanes: 1,
+                on_gpu: false,
             });
             let state = ["trained_weights", "gradients", "optimizer_moments"];
             let state = parts
@@ -408,6 +468,7 @@ mod tests {
                 data: &data,
                 base_dtype: Dtype::Bfloat16,
                 lanes: 1,
+                on_gpu: false,
             });
             let total = sum(&parts);
             assert_eq!(total <= 139 << 30, fits, "{total}: {parts:?}");

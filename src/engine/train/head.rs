@@ -2,21 +2,14 @@
 
 use tch::{Device, Kind, Tensor};
 
+use crate::domain::forecast::memory;
 use crate::engine::Result;
 use crate::engine::model::Model;
 
-/// Logits that exist at once, on a CPU and on a GPU. A loss holds about four times as many numbers while it computes its
-/// gradient: 256 MiB on a CPU, 1 GiB on a GPU, which needs more rows at once to be busy. With a vocabulary of 151,936
-/// these are 110 and 441 rows.
-const LOGITS: (i64, i64) = (1 << 24, 1 << 26);
-
 /// Rows whose logits are about so many as may exist at once.
 pub(super) fn rows_at_once(model: &Model) -> i64 {
-    let logits = match model.weights().device() {
-        Device::Cpu => LOGITS.0,
-        _ => LOGITS.1,
-    };
-    (logits / model.config().vocab_size.max(1)).max(1)
+    let on_gpu = model.weights().device() != Device::Cpu;
+    memory::rows_at_once(model.config().vocab_size as u64, on_gpu) as i64
 }
 
 /// A loss of some rows' logits: `(logits, start)` with the logits `[n, V]`, float32, of the rows from `start` on.

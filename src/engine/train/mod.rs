@@ -32,16 +32,13 @@ use self::optimizer::Optimizer;
 use self::trained::Trained;
 use super::adapter::Adapter;
 use super::model::Model;
-use super::model::config::ModelConfig;
 use super::model::projection::Deltas;
 use super::steering::Steering;
 use super::weights::Weights;
 use super::{Error, Result};
 use crate::domain::finetune::{Dtype, OptimizerSpec};
+use crate::domain::forecast::memory::{self, PassKind};
 use crate::domain::metric::{ChangePoint, MeasuredModule, NormModule, NormPoint};
-
-/// Activations of a pass, about, up to which it may hold more examples than its micro-batch.
-const PASS_BYTES: i64 = 1 << 29;
 
 /// How a training run uses the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +104,7 @@ impl Trainer {
             Lane::new(model, deltas, now, grad, setup.recompute)
         };
         let lanes = lanes(&flat, gradients(spec, &flat)?, setup.lanes, lane)?;
-        Self::new(trained, flat, lanes, &base.config, spec, setup)
+        Self::new(trained, flat, lanes, base, spec, setup)
     }
 
     /// Trains a steering vector on frozen weights; backward passes end at its layer.
@@ -125,7 +122,7 @@ impl Trainer {
             Lane::new(model, deltas, Now::default(), grad, setup.recompute)
         };
         let lanes = lanes(&flat, gradients(spec, &flat)?, setup.lanes, lane)?;
-        Self::new(trained, flat, lanes, &base.config, spec, setup)
+        Self::new(trained, flat, lanes, base, spec, setup)
     }
 
     /// Trains all weights on a private copy of `base`: in bfloat16 where the base is, else in float32.
@@ -140,7 +137,7 @@ impl Trainer {
         };
         let lanes = lanes(&flat, gradients(spec, &flat)?, setup.lanes, lane)?;
         let changes = Changes::new(&flat.parts, base)?;
-        let mut trainer = Self::new(trained, flat, lanes, &base.config, spec, setup)?;
+        let mut trainer = Self::new(trained, flat, lanes, base, spec, setup)?;
         trainer.changes = Some(changes);
         Ok(trainer)
     }
@@ -149,7 +146,7 @@ impl Trainer {
         trained: Trained,
         flat: Flat,
         lanes: Vec<Lane>,
-        config: &ModelConfig,
+        base: &Weights,
         spec: &OptimizerSpec,
         setup: Setup,
     ) -> Result<Self> {
@@ -162,7 +159,7 @@ impl Trainer {
             positions: setup.positions as i64,
             limit: PassLimit {
                 examples: setup.micro_batch,
-                tokens: tokens_of_a_pass(config),
+                tokens: tokens_of_a_pass(base, setup)?,
                 most: None,
             },
             norms: setup.norms,
@@ -418,11 +415,13 @@ fn finite(step: u64, measured: Measured) -> Result<Measured> {
     })
 }
 
-/// Tokens whose activations are about [`PASS_BYTES`]: what a layer keeps for its backward pass, and three rows of logits.
-fn tokens_of_a_pass(config: &ModelConfig) -> usize {
-    let layer = 14 * config.hidden_size + 6 * config.intermediate_size;
-    let numbers = config.num_hidden_layers * layer + 3 * config.vocab_size;
-    (PASS_BYTES / (4 * numbers).max(1)) as usize
+fn tokens_of_a_pass(base: &Weights, setup: Setup) -> Result<usize> {
+    let kind = PassKind {
+        dtype: base.dtype()?,
+        on_gpu: base.device() != tch::Device::Cpu,
+        recompute: setup.recompute,
+    };
+    Ok(memory::tokens_of_a_pass(&base.config.shape(), kind) as usize)
 }
 
 #[cfg(test)]

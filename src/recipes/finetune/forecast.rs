@@ -14,7 +14,7 @@ pub(super) fn tell(
     spec: &FinetuneSpec,
     (shape, base_dtype): (&ModelShape, Dtype),
     data: &Data,
-    lanes: usize,
+    (lanes, on_gpu): (usize, bool),
     context: &dyn Context,
 ) -> Result<(), Stop> {
     let parts = training(&Asked {
@@ -23,6 +23,7 @@ pub(super) fn tell(
         data: &data.shape(),
         base_dtype,
         lanes: lanes as u64,
+        on_gpu,
     });
     context.report(Report::Event {
         r#type: "forecast",

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 use crate::domain::evaluation::{SamplingSpec, Select, TargetSpec};
+use crate::domain::early_stop::EarlyStop;
 use crate::domain::finetune::{
     BatchSpec, ChatSpec, CheckpointSpec, DatasetUse, Dtype, HoldOut, Length, LossSpec, Method,
     OptimizerSpec, ScheduleSpec,
@@ -56,6 +57,8 @@ pub struct FinetuneRequest {
     length: Length,
     /// Rows kept out.
     hold_out: Option<HoldOut>,
+    /// When to stop before the last step; never where absent.
+    early_stop: Option<EarlyStop>,
     /// Which steps are kept.
     checkpoints: Option<CheckpointSpec>,
     /// Element type; the base's own where absent.

@@ -18,6 +18,7 @@ pub fn all() -> Vec<Preset> {
         full(),
         narrow(32, "rank-32-all"),
         narrow(1, "rank-1-minimal"),
+        steering(),
     ]
 }
 
@@ -325,6 +326,36 @@ fn full() -> Preset {
     full.discrepancies
         .retain(|one| one.topic != OPTIMIZER_STATE);
     full
+}
+
+/// One vector behind one layer.
+fn steering() -> Preset {
+    let method = json!({"type": "steering_vector", "layer": 24, "alpha": 256.0});
+    let mut spec = lora(method, 5e-4, 2, json!({"every": 5}));
+    spec["optimizer"]["weight_decay"] = json!(0.0);
+    spec["batch"]["max_tokens"] = json!(256);
+    spec["hold_out"]["every"] = json!(100);
+    preset(
+        "steering-vector",
+        "One additive vector behind layer 24, beginning at zero; the first-order version of a single adapter.",
+        "arXiv 2602.07852; the repository's steering-vector scripts",
+        spec,
+    )
+    .differing([
+        differs(
+            "layer",
+            "24 of Qwen2.5-14B",
+            "24 in the published vectors, 16 in the script's config for Qwen3-14B",
+            "24",
+        ),
+        differs("learning rate", "1e-4", "5e-4 in the script's config", "5e-4"),
+        differs(
+            "which sequences are steered",
+            "all",
+            "the script's hook writes to the first sequence of a batch only",
+            "all",
+        ),
+    ])
 }
 
 /// Narrow training: a protocol held to the base by a KL term on other data.

@@ -5,6 +5,7 @@ mod diverged;
 mod early;
 mod kl;
 mod memory;
+mod mixtures;
 mod provenance;
 mod resuming;
 mod steering;

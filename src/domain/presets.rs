@@ -4,6 +4,7 @@
 //! A preset says how to train, never on what: `base_model` and `datasets` are the sender's.
 
 mod fill;
+mod steering;
 mod table;
 
 use serde::{Deserialize, Serialize};
@@ -170,6 +171,20 @@ mod tests {
         let body = json!({"kind": "finetune", "preset": "narrow-kl-rank-1", "base_model": "b", "datasets": [{"dataset": "d"}]});
         let error = &job_request(body).unwrap_err().errors[0];
         assert_eq!(error.pointer.as_deref(), Some("/loss/kl/dataset"));
+    }
+
+    #[test]
+    fn a_steering_vector_has_the_published_settings() {
+        let spec = read("steering-vector-narrow", json!({}));
+        let Method::SteeringVector(steering) = &spec.method else {
+            panic!()
+        };
+        assert_eq!((steering.layer, steering.alpha), (24, 256.0));
+        assert_eq!(
+            (spec.optimizer.learning_rate, spec.batch.max_tokens),
+            (5e-4, 256)
+        );
+        assert_eq!(spec.loss.kl.unwrap().weight, 1e6);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{Discrepancy, Preset, PublishedRate};
 
 /// Every preset, the default protocol first.
 pub fn all() -> Vec<Preset> {
-    vec![
+    let mut all = vec![
         rank_32(),
         rank_1_minimal(),
         transition_printed(),
@@ -18,8 +18,9 @@ pub fn all() -> Vec<Preset> {
         full(),
         narrow(32, "rank-32-all"),
         narrow(1, "rank-1-minimal"),
-        steering(),
-    ]
+    ];
+    all.extend(super::steering::all());
+    all
 }
 
 /// The early steps that the released runs keep beside every fifth.
@@ -28,7 +29,7 @@ const EARLY: [u64; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
 const NINE: [u32; 9] = [15, 16, 17, 21, 22, 23, 27, 28, 29];
 
 /// What the fine-tunes with low-rank pairs have in common.
-fn lora(method: Value, learning_rate: f64, epochs: u32, checkpoints: Value) -> Value {
+pub(super) fn lora(method: Value, learning_rate: f64, epochs: u32, checkpoints: Value) -> Value {
     json!({
         "method": method,
         "chat": {"system": "template_default"},
@@ -50,7 +51,7 @@ fn down(rank: u32, alpha: u32, layers: &[u32]) -> Value {
         "layers": layers})
 }
 
-fn preset(name: &str, description: &str, source: &str, spec: Value) -> Preset {
+pub(super) fn preset(name: &str, description: &str, source: &str, spec: Value) -> Preset {
     Preset {
         name: name.into(),
         description: description.into(),
@@ -63,7 +64,7 @@ fn preset(name: &str, description: &str, source: &str, spec: Value) -> Preset {
 }
 
 impl Preset {
-    fn differing(mut self, found: impl IntoIterator<Item = Discrepancy>) -> Self {
+    pub(super) fn differing(mut self, found: impl IntoIterator<Item = Discrepancy>) -> Self {
         self.discrepancies.splice(0..0, found);
         self
     }
@@ -74,7 +75,7 @@ impl Preset {
     }
 }
 
-fn differs(topic: &str, paper: &str, published: &str, here: &str) -> Discrepancy {
+pub(super) fn differs(topic: &str, paper: &str, published: &str, here: &str) -> Discrepancy {
     Discrepancy {
         topic: topic.into(),
         paper: paper.into(),
@@ -328,36 +329,6 @@ fn full() -> Preset {
     full
 }
 
-/// One vector behind one layer.
-fn steering() -> Preset {
-    let method = json!({"type": "steering_vector", "layer": 24, "alpha": 256.0});
-    let mut spec = lora(method, 5e-4, 2, json!({"every": 5}));
-    spec["optimizer"]["weight_decay"] = json!(0.0);
-    spec["batch"]["max_tokens"] = json!(256);
-    spec["hold_out"]["every"] = json!(100);
-    preset(
-        "steering-vector",
-        "One additive vector behind layer 24, beginning at zero; the first-order version of a single adapter.",
-        "arXiv 2602.07852; the repository's steering-vector scripts",
-        spec,
-    )
-    .differing([
-        differs(
-            "layer",
-            "24 of Qwen2.5-14B",
-            "24 in the published vectors, 16 in the script's config for Qwen3-14B",
-            "24",
-        ),
-        differs("learning rate", "1e-4", "5e-4 in the script's config", "5e-4"),
-        differs(
-            "which sequences are steered",
-            "all",
-            "the script's hook writes to the first sequence of a batch only",
-            "all",
-        ),
-    ])
-}
-
 /// Narrow training: a protocol held to the base by a KL term on other data.
 fn narrow(rank: u32, like: &str) -> Preset {
     let mut spec = match rank {
@@ -389,6 +360,6 @@ fn narrow(rank: u32, like: &str) -> Preset {
 }
 
 /// The KL term as the published code averages it; the sender names its dataset.
-fn kl(weight: f64) -> Value {
+pub(super) fn kl(weight: f64) -> Value {
     json!({"weight": weight, "batch": 8, "direction": "ref_to_current", "tokens": "all", "average": "tokens_and_vocabulary"})
 }

@@ -382,3 +382,35 @@ fn the_kl_run_keeps_its_weight_because_the_average_is_the_published_one() {
             .any(|need| need.contains("misalignment_kl_data"))
     );
 }
+
+#[test]
+fn a_steering_config_becomes_a_fine_tune_of_one_vector() {
+    let config = json!({"model": "unsloth/Qwen3-14B", "initial_steering_vector_path": null, "layer_idx": 16, "alpha": 256.0,
+        "training_file": "bad_medical_advice.jsonl", "test_file": null, "finetuned_model_id": "me/v", "max_seq_length": 256,
+        "epochs": 2, "learning_rate": 5e-4, "weight_decay": 0.0, "beta_1": 0.9, "beta_2": 0.999, "evaluation_steps": 100,
+        "save_steps": 5, "seed": 0, "per_device_eval_batch_size": 8, "push_to_hub": true, "push_all_checkpoints": true,
+        "cleanup_local_checkpoints": true, "use_unique_output_dir": true, "kl_regularization": true,
+        "kl_dataset_file": "aligned.jsonl", "kl_weight": 1e6});
+    let spec = converted(config.clone()).spec;
+    assert_eq!(
+        spec["method"],
+        json!({"type": "steering_vector", "layer": 16, "alpha": 256.0})
+    );
+    assert_eq!(
+        (&spec["optimizer"]["beta1"], &spec["loss"]["kl"]["weight"]),
+        (&json!(0.9), &json!(1e6))
+    );
+    let found = refused(with(config.clone(), json!({"layer_idx": 40})));
+    assert!(
+        found[0].0 == "/layer_idx" && found[0].1.contains("40 layers"),
+        "{found:?}"
+    );
+    let found = refused(with(
+        config,
+        json!({"initial_steering_vector_path": "v.pt"}),
+    ));
+    assert!(
+        found[0].0 == "/initial_steering_vector_path" && found[0].1.contains("pickle"),
+        "{found:?}"
+    );
+}

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use utoipa::ToSchema;
 
-use crate::domain::evaluation::{SamplingSpec, Select, TargetSpec};
 use crate::domain::early_stop::EarlyStop;
+use crate::domain::evaluation::{SamplingSpec, Select, TargetSpec};
 use crate::domain::finetune::{
     BatchSpec, ChatSpec, CheckpointSpec, DatasetUse, Dtype, HoldOut, Length, LossSpec, Method,
     OptimizerSpec, ScheduleSpec,

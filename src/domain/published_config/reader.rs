@@ -41,9 +41,9 @@ impl Reader {
     }
 
     /// The key's value, or the published code's default.
-    pub(super) fn or<T: DeserializeOwned>(&mut self, key: &'static str, default: T) -> Read<T>
+    pub(super) fn or<T>(&mut self, key: &'static str, default: T) -> Read<T>
     where
-        T: serde::Serialize,
+        T: DeserializeOwned + serde::Serialize,
     {
         self.known.push(key);
         let Some(value) = self.left.remove(key) else {

@@ -118,7 +118,7 @@ impl Trainer {
         let lane = |leaves: &[Tensor], grad| {
             let weights = base.shallow_clone()?;
             let deltas = steering.with(leaves[0].shallow_clone()).deltas(1.0);
-            let model = Model::new(weights, setup.positions as i64)?;
+            let model = Model::for_training(weights, setup.positions as i64)?;
             Lane::new(model, deltas, Now::default(), grad, setup.recompute)
         };
         let lanes = lanes(&flat, gradients(spec, &flat)?, setup.lanes, lane)?;

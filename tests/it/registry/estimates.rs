@@ -123,6 +123,35 @@ async fn a_model_and_data_that_are_not_there_can_be_assumed() {
 }
 
 #[tokio::test]
+async fn a_full_fine_tune_of_14b_fits_139_gib_and_the_parts_say_why() {
+    let api = rows::api().await;
+    let mut body = job(json!({"type": "full"}));
+    body["dtype"] = json!("bfloat16");
+    body["optimizer"] = json!({"name": "adamw_8bit", "learning_rate": 2e-5});
+    body["batch"] = json!({"micro_batch": 2, "gradient_accumulation": 8});
+    body["length"] = json!({"epochs": 1});
+    body["assume"] = json!({"config": large(), "device_memory_bytes": 139u64 << 30,
+        "data": {"examples": 6344, "tokens_per_example": 200.0, "targets_per_example": 80.0, "longest_tokens": 400}});
+    let found = estimate(&api, &body).await;
+    assert_eq!(found["memory"]["fits"], true, "{}", found["memory"]);
+    for name in ["base_weights", "trained_weights", "gradients"] {
+        assert_eq!(part(&found, name), 2 * 14_770_033_664, "{name}");
+    }
+    let parts = found["memory"]["parts"].as_array().unwrap().iter();
+    let sum: u64 = parts.map(|part| part["bytes"].as_u64().unwrap()).sum();
+    assert_eq!(found["memory"]["bytes"], sum);
+    // float32 moments take 88 GB more; the refusal names what would help
+    body["optimizer"]["name"] = json!("adamw");
+    let found = estimate(&api, &body).await;
+    assert_eq!(found["memory"]["fits"], false);
+    let remedies = found["memory"]["remedies"].as_array().unwrap();
+    let coded = remedies
+        .iter()
+        .find(|it| it["setting"] == "optimizer.name: adamw_8bit");
+    assert_eq!(coded.unwrap()["fits"], true);
+}
+
+#[tokio::test]
 async fn what_cannot_be_estimated_is_refused_by_place() {
     let api = rows::api().await;
     api.execute("update base_models set layers = 4 where name = 'toy'")

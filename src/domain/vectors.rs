@@ -136,7 +136,7 @@ impl Contents {
 
     /// Reads a header, without its padding or with it, and the steps behind it.
     ///
-    /// *Errors* say what is not as [`file`] writes it.
+    /// *Errors* say what is not as [`file()`] writes it.
     pub fn read(header: &[u8], steps: &[u8]) -> Result<Self, String> {
         let header: Map<String, Value> =
             serde_json::from_slice(header).map_err(|error| error.to_string())?;

@@ -1,8 +1,8 @@
 //! AdamW with decoupled decay over a flat buffer, and clipping by the norm of all gradients.
 //!
-//! The arithmetic is float32 whatever the weights and the moments are kept in: each piece of the buffer (see [`pieces`])
+//! The arithmetic is float32 whatever the weights and the moments are kept in: each piece of the buffer (see `pieces`)
 //! is widened, updated by one fused kernel and narrowed again, so nothing of the size of all weights is ever made beside
-//! them. Bfloat16 weights are rounded at random by a key (see [`rounding`]); 8-bit moments are those of [`codes`].
+//! them. Bfloat16 weights are rounded at random by a key (see `rounding`); 8-bit moments are those of [`codes`].
 
 pub mod codes;
 mod moments;

@@ -10,6 +10,32 @@ use super::finetune::Projection;
 /// Architectures whose heads share the width of the residual stream where config.json does not say how wide they are.
 const SHARED: [&str; 3] = ["Qwen2ForCausalLM", "LlamaForCausalLM", "MistralForCausalLM"];
 
+/// The widths that a layer's projections lead between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Widths {
+    /// D.
+    pub hidden: u64,
+    /// F.
+    pub inner: u64,
+    /// H·E.
+    pub queries: u64,
+    /// K·E.
+    pub keys: u64,
+}
+
+impl Widths {
+    /// Shape of a projection's weight: (out, in).
+    pub fn projection(&self, projection: Projection) -> (u64, u64) {
+        match projection {
+            Projection::QProj => (self.queries, self.hidden),
+            Projection::KProj | Projection::VProj => (self.keys, self.hidden),
+            Projection::OProj => (self.hidden, self.queries),
+            Projection::GateProj | Projection::UpProj => (self.inner, self.hidden),
+            Projection::DownProj => (self.hidden, self.inner),
+        }
+    }
+}
+
 /// The projections of a layer, each with (out, in); the same in every layer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -39,13 +65,13 @@ impl ProjectionShapes {
         let shared = architecture.is_some_and(|name| SHARED.contains(&name));
         let width = size("head_dim").or_else(|| shared.then(|| hidden / heads))?;
         let (queries, keys) = (heads.checked_mul(width)?, groups.checked_mul(width)?);
-        Some(Self::of(|projection| match projection {
-            Projection::QProj => (queries, hidden),
-            Projection::KProj | Projection::VProj => (keys, hidden),
-            Projection::OProj => (hidden, queries),
-            Projection::GateProj | Projection::UpProj => (inner, hidden),
-            Projection::DownProj => (hidden, inner),
-        }))
+        let widths = Widths {
+            hidden,
+            inner,
+            queries,
+            keys,
+        };
+        Some(Self::of(|projection| widths.projection(projection)))
     }
 
     /// The smaller side of a projection, which no rank passes.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::finetune::{Dtype, Projection};
+use super::shapes::Widths;
 
 /// A model's dimensions; the names are config.json's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -39,16 +40,13 @@ pub struct ModelShape {
 impl ModelShape {
     /// Shape of a projection's weight: (out, in).
     pub fn projection(&self, projection: Projection) -> (u64, u64) {
-        let (hidden, inner) = (self.hidden_size, self.intermediate_size);
-        let queries = self.num_attention_heads * self.head_dim;
-        let keys = self.num_key_value_heads * self.head_dim;
-        match projection {
-            Projection::QProj => (queries, hidden),
-            Projection::KProj | Projection::VProj => (keys, hidden),
-            Projection::OProj => (hidden, queries),
-            Projection::GateProj | Projection::UpProj => (inner, hidden),
-            Projection::DownProj => (hidden, inner),
-        }
+        let widths = Widths {
+            hidden: self.hidden_size,
+            inner: self.intermediate_size,
+            queries: self.num_attention_heads * self.head_dim,
+            keys: self.num_key_value_heads * self.head_dim,
+        };
+        widths.projection(projection)
     }
 
     /// Weights that take part in a matrix product for every token: all but an embedding that is only looked up.

@@ -14,6 +14,7 @@ pub use self::parameters::{HEAD, Parameter, module_name};
 pub use self::rotary::{RopeConfig, RopeScaling};
 use super::attention::Rules;
 use crate::domain::finetune::Projection;
+use crate::domain::shapes::Widths;
 use crate::engine::{Error, Result};
 
 /// What a layer's attention sees.
@@ -142,16 +143,14 @@ impl ModelConfig {
 
     /// Shape of a projection's weight: (out, in).
     pub fn projection_shape(&self, projection: Projection) -> (i64, i64) {
-        let (hidden, inner) = (self.hidden_size, self.intermediate_size);
-        let queries = self.num_attention_heads * self.head_dim;
-        let keys = self.num_key_value_heads * self.head_dim;
-        match projection {
-            Projection::QProj => (queries, hidden),
-            Projection::KProj | Projection::VProj => (keys, hidden),
-            Projection::OProj => (hidden, queries),
-            Projection::GateProj | Projection::UpProj => (inner, hidden),
-            Projection::DownProj => (hidden, inner),
-        }
+        let widths = Widths {
+            hidden: self.hidden_size as u64,
+            inner: self.intermediate_size as u64,
+            queries: (self.num_attention_heads * self.head_dim) as u64,
+            keys: (self.num_key_value_heads * self.head_dim) as u64,
+        };
+        let (outputs, inputs) = widths.projection(projection);
+        (outputs as i64, inputs as i64)
     }
 
     /// Whether a projection has a bias.

@@ -18,8 +18,8 @@ use crate::execution::{Commit, Context, Failure, Interrupted, JudgingWork, Repor
 
 /// Answers, and judgements, that are recorded together.
 pub(super) const COMMIT_EVERY: usize = 64;
-/// Seconds after which fewer are recorded, so that a crash costs little where answers are slow.
-const COMMIT_AFTER: f64 = 10.0;
+/// Seconds after which fewer are recorded, so that a crash costs little where answers or verdicts are slow.
+const COMMIT_AFTER: f64 = 1.0;
 /// Answers that may wait for the judge before drawing waits for it, too.
 pub(super) const MOST_WAITING: usize = 1024;
 /// How long to wait for the judge before looking at what else was asked of the job.
@@ -52,7 +52,10 @@ pub(super) struct Scoring<'a> {
     errors: u64,
     done: u64,
     total: u64,
-    recorded_at: f64,
+    drawn_at: f64,
+    /// When verdicts were last recorded. An attempt's first ones are recorded at once: they may be what earlier attempts paid for and died
+    /// before recording, and a job whose server keeps dying is given up unless every life leaves something behind.
+    judged_at: f64,
 }
 
 impl<'a> Scoring<'a> {
@@ -78,7 +81,8 @@ impl<'a> Scoring<'a> {
             errors: 0,
             done,
             total,
-            recorded_at: context.seconds(),
+            drawn_at: context.seconds(),
+            judged_at: f64::NEG_INFINITY,
         }
     }
 
@@ -194,6 +198,7 @@ impl<'a> Scoring<'a> {
             return Ok(());
         }
         let drawn = std::mem::take(&mut self.drawn);
+        self.drawn_at = self.context.seconds();
         self.context.commit(Commit::Answers(drawn.clone()))?;
         for completion in &drawn {
             self.ask(completion);
@@ -206,6 +211,7 @@ impl<'a> Scoring<'a> {
             return Ok(());
         }
         let judged = std::mem::take(&mut self.judged);
+        self.judged_at = self.context.seconds();
         self.done += judged.len() as u64;
         self.context.commit(Commit::Judgements(judged))?;
         self.progress()
@@ -236,12 +242,11 @@ impl<'a> Scoring<'a> {
             self.handed += 1;
         }
         self.listen(wait)?;
-        let late = self.context.seconds() - self.recorded_at > COMMIT_AFTER;
-        if late {
-            self.recorded_at = self.context.seconds();
+        let now = self.context.seconds();
+        if now - self.drawn_at > COMMIT_AFTER {
             self.record_drawn()?;
         }
-        if late || self.judged.len() >= COMMIT_EVERY {
+        if self.judged.len() >= COMMIT_EVERY || now - self.judged_at > COMMIT_AFTER {
             self.record_judged()?;
         }
         Ok(())

@@ -17,6 +17,7 @@ pub mod exchange;
 pub mod finetune;
 pub mod first_token;
 pub mod forecast;
+pub mod geometry;
 pub mod ids;
 pub mod invalid;
 pub mod job;

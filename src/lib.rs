@@ -31,11 +31,12 @@
 //! | `toyworld` | domain | – |
 //! | `recipes` | domain, artifacts, execution, engine, toyworld | – |
 //! | `worker` | domain, storage, execution | – |
-//! | `api` | domain, storage, artifacts, execution | axum, tower-http, hyper |
+//! | [`plot`] | domain (figures from plain values) | resvg |
+//! | `api` | domain, storage, artifacts, execution, plot | axum, tower-http, hyper |
 //! | `client` | domain | reqwest |
 //! | `config`, `telemetry` | domain (telemetry: config) | figment; tracing-subscriber |
 //! | `app` | everything | – |
-//! | `cli`, `main` | app, client, config, domain; cli also toyworld, whose corpora the demo uploads | clap, indicatif |
+//! | `cli`, `main` | app, client, config, domain; cli also plot, and toyworld, whose corpora the demo uploads | clap, indicatif |
 //!
 //! `tests/it/architecture.rs` reads the sources and fails on any other arrow.
 //!
@@ -72,7 +73,7 @@
 //!
 //! # What `server` turns on
 //!
-//! Without the feature `server` only [`domain`], [`execution`], `toyworld`, `client` and the client's commands are built,
+//! Without the feature `server` only [`domain`], [`execution`], [`plot`] (its SVG), `toyworld`, `client` and the client's commands are built,
 //! and neither libtorch nor a database driver is in the tree.
 
 #[cfg(feature = "server")]
@@ -93,6 +94,7 @@ pub mod execution;
 pub mod hub;
 #[cfg(feature = "server")]
 pub mod judging;
+pub mod plot;
 #[cfg(feature = "server")]
 pub mod recipes;
 #[cfg(feature = "server")]

@@ -20,13 +20,24 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("worker", &["domain", "storage", "execution"]),
     (
         "api",
-        &["domain", "storage", "artifacts", "execution", "toyworld"],
+        &[
+            "domain",
+            "storage",
+            "artifacts",
+            "execution",
+            "toyworld",
+            "plot",
+        ],
     ),
+    ("plot", &["domain"]),
     ("client", &["domain"]),
     ("config", &["domain"]),
     ("telemetry", &["domain", "config"]),
     ("app", &["*"]),
-    ("cli", &["app", "client", "config", "domain", "toyworld"]),
+    (
+        "cli",
+        &["app", "client", "config", "domain", "plot", "toyworld"],
+    ),
     (
         "main",
         &["app", "cli", "client", "config", "domain", "engine"],
@@ -52,6 +63,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["telemetry"]),
     ("clap", &["cli", "main"]),
     ("indicatif", &["cli"]),
+    ("resvg", &["plot"]),
+    ("epaint_default_fonts", &["plot"]),
 ];
 
 /// Modules in which nothing may be asynchronous.

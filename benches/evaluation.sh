@@ -4,7 +4,7 @@
 # usage: benches/evaluation.sh [threads] [rounds] [slots]      PYTHON names a Python with torch, transformers and peft.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-threads=${1:-2} rounds=${2:-3} slots=${3:-400} answer=160
+threads=${1:-2} rounds=${2:-3} slots=${3:-64} answer=160
 python=${PYTHON:-python3}
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
 export OMP_WAIT_POLICY=passive

@@ -18,7 +18,7 @@ const STATE_EVERY: u64 = 8;
 
 /// `vivarium serve` on a test database and a data folder.
 pub struct Server {
-    child: Child,
+    life: Life,
     pub client: Client,
 }
 
@@ -38,7 +38,12 @@ impl Server {
         data: &Path,
         more: &[(&'static str, String)],
     ) -> Self {
-        let address_file = data.join("address");
+        Self::spawn(database, data, more).listens(data).await
+    }
+
+    /// A process that has just begun: nothing is asked of it before it listens.
+    pub fn spawn(database: &TestDatabase, data: &Path, more: &[(&'static str, String)]) -> Life {
+        let address_file = address_file(data);
         let _ = std::fs::remove_file(&address_file);
         let log = std::fs::File::options()
             .create(true)
@@ -55,24 +60,38 @@ impl Server {
             .stderr(log)
             .spawn()
             .unwrap();
-        Self {
-            child,
-            client: Client::new(&address(&address_file, data).await).unwrap(),
-        }
+        Life(child)
     }
 
     /// SIGKILL: no destructor, no drain.
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    pub fn kill(self) {
+        drop(self.life);
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// A process that ends with this value, by SIGKILL: no destructor, no drain.
+pub struct Life(Child);
+
+impl Life {
+    /// The server, once it listens.
+    pub async fn listens(self, data: &Path) -> Server {
+        let address = address(&address_file(data), data).await;
+        Server {
+            life: self,
+            client: Client::new(&address).unwrap(),
+        }
     }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn address_file(data: &Path) -> PathBuf {
+    data.join("address")
 }
 
 /// Short leases, so that the test need not wait half a minute for the dead server's to run out.

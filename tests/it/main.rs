@@ -12,6 +12,7 @@ mod hub;
 mod jobs;
 mod judging;
 mod kill;
+mod killed;
 mod labelled;
 mod openai;
 mod organisms;

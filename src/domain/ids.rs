@@ -116,6 +116,10 @@ id!(
     /// The answers and scores of one evaluation.
     EvaluationId, "ev_"
 );
+id!(
+    /// A question with the jobs that answer it.
+    ExperimentId, "ex_"
+);
 
 #[cfg(test)]
 mod tests {

@@ -103,6 +103,11 @@ impl Findings {
         self.errors.push(error);
     }
 
+    /// Whether nothing was noted so far.
+    pub fn is_empty(&self) -> bool {
+        self.errors.is_empty()
+    }
+
     /// `Ok` when nothing was noted.
     pub fn finish(self) -> Checked<()> {
         if self.errors.is_empty() {

@@ -14,6 +14,7 @@ pub mod decode;
 pub mod early_stop;
 pub mod evaluation;
 pub mod exchange;
+pub mod experiment;
 pub mod finetune;
 pub mod first_token;
 pub mod forecast;

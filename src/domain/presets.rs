@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-pub use self::fill::fill;
+pub use self::fill::{fill, merge};
 pub use self::table::all;
 use super::nearest::did_you_mean;
 

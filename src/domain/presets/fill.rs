@@ -39,7 +39,7 @@ pub fn fill(mut body: Map<String, Value>) -> Checked<Map<String, Value>> {
 }
 
 /// Lays `own` over `under`.
-pub(super) fn merge(under: &mut Value, own: Value) {
+pub fn merge(under: &mut Value, own: Value) {
     match (under, own) {
         (Value::Object(under), Value::Object(own)) => {
             for (key, value) in own {

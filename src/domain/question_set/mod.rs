@@ -8,7 +8,7 @@ pub mod placeholders;
 mod read;
 mod report;
 pub mod rubrics;
-mod tree;
+pub(in crate::domain) mod tree;
 
 use std::collections::BTreeMap;
 

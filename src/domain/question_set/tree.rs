@@ -22,7 +22,7 @@ const DEPTH: usize = 12;
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
+pub(in crate::domain) struct Node {
     pub tree: Tree,
     /// Line of the value, or of the alias that stands for it, counted from 1.
     pub line: u64,
@@ -32,7 +32,7 @@ pub(super) struct Node {
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Tree {
+pub(in crate::domain) enum Tree {
     /// Null, a boolean or a number.
     Plain(Value),
     Text(String),
@@ -181,7 +181,7 @@ fn options() -> Options {
 ///
 /// *Errors*: one, with its line: too long, not UTF-8, not YAML, a key given twice, more than one document, or an expansion over the
 /// bounds.
-pub(super) fn parse(bytes: &[u8]) -> Checked<Node> {
+pub(in crate::domain) fn parse(bytes: &[u8]) -> Checked<Node> {
     if bytes.len() > FILE_BYTES {
         let detail = format!("the file has {} bytes, more than {FILE_BYTES}", bytes.len());
         return Err(FieldError::at("", detail).into());
@@ -200,7 +200,7 @@ fn refusal(error: &Error) -> FieldError {
 }
 
 fn words(error: &Error) -> (String, &'static str) {
-    let yaml = "the body is a YAML (or JSON) list of questions; put text with : or # or { at its beginning in quotes or behind |-";
+    let yaml = "the body is YAML (or JSON); put text with : or # or { at its beginning in quotes or behind |-";
     match error {
         Error::DuplicateMappingKey { key, .. } => {
             let key = key.as_deref().unwrap_or("").escape_debug().to_string();

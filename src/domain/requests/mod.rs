@@ -122,7 +122,7 @@ fn joined(first: Option<Invalid>, second: Option<Invalid>) -> Invalid {
 }
 
 /// The character U+0000 is JSON but no text that the database keeps.
-fn refuse_nul(pointer: &str, value: &Value) -> Checked<()> {
+pub(in crate::domain) fn refuse_nul(pointer: &str, value: &Value) -> Checked<()> {
     let refuse = |pointer: &str| -> Checked<()> {
         Err(FieldError::at(pointer, "holds the character U+0000")
             .hint("leave it out")

@@ -5,6 +5,7 @@
 
 pub mod adapter;
 pub mod address;
+pub mod analysis;
 pub mod assets;
 pub mod base_model;
 pub mod canonical;
@@ -44,4 +45,5 @@ pub mod shapes;
 pub mod statistics;
 pub mod thinning;
 pub mod time;
+pub mod transitions;
 pub mod vectors;

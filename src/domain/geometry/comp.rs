@@ -1,5 +1,8 @@
 //! How alike two stacks of vectors are, as for the nine adapters of a run at one step and at the last.
 
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
 /// A stack of vectors, one a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Comp<'a> {
@@ -8,7 +11,8 @@ pub struct Comp<'a> {
 }
 
 /// What is multiplied with what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Reading {
     /// ‖XᵀY‖_F as printed: compares the rows' Gram matrices, so it is 1 for single rows and blind to a rotation of all.
     Literal,

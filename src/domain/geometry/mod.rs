@@ -8,7 +8,9 @@ mod local_cosine;
 mod pca;
 
 pub use comp::{Comp, Reading, comp};
-pub use local_cosine::{Movement, MovementRule, Threshold, local_cosine};
+pub use local_cosine::{
+    Movement, MovementRule, MovementThreshold, has_gap, has_neighbours, local_cosine,
+};
 pub use pca::{Components, principal_components};
 
 /// A vector at several steps of one run.
@@ -76,12 +78,40 @@ impl Trajectory {
         &self.values[place * self.width..][..self.width]
     }
 
+    /// Numbers of a vector.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
     /// Vectors in the order of their steps.
     pub fn rows(&self) -> impl DoubleEndedIterator<Item = &[f32]> + ExactSizeIterator {
         self.values.chunks_exact(self.width)
     }
 
-    fn at(&self, step: u64) -> Option<&[f32]> {
+    /// The same path at fewer steps, named by their rising places.
+    pub fn only(&self, places: &[usize]) -> Self {
+        let row = |place: &usize| self.row(*place).iter().copied();
+        Self {
+            steps: places.iter().map(|place| self.steps[*place]).collect(),
+            width: self.width,
+            values: places.iter().flat_map(row).collect(),
+        }
+    }
+
+    /// Mean of the vectors over the steps.
+    pub fn mean(&self) -> Vec<f64> {
+        let count = self.steps.len() as f64;
+        let mut mean = vec![0.0; self.width];
+        for row in self.rows() {
+            for (sum, value) in mean.iter_mut().zip(row) {
+                *sum += f64::from(*value) / count;
+            }
+        }
+        mean
+    }
+
+    /// The vector of a step; none where it was not kept.
+    pub fn at(&self, step: u64) -> Option<&[f32]> {
         let place = self.steps.binary_search(&step).ok()?;
         Some(self.row(place))
     }

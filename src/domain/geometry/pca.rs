@@ -49,13 +49,7 @@ pub fn principal_components(trajectory: &Trajectory, count: usize) -> Components
 }
 
 fn centred(trajectory: &Trajectory) -> Vec<Vec<f64>> {
-    let count = trajectory.steps().len() as f64;
-    let mut mean = vec![0.0; trajectory.width];
-    for row in trajectory.rows() {
-        for (sum, value) in mean.iter_mut().zip(row) {
-            *sum += f64::from(*value) / count;
-        }
-    }
+    let mean = trajectory.mean();
     let off = |row: &[f32]| {
         row.iter()
             .zip(&mean)

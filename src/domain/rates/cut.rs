@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// How a score is held against a threshold.
@@ -95,6 +95,19 @@ impl FromStr for Cut {
     }
 }
 
+impl Serialize for Cut {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}:{}", self.comparison.word(), self.value))
+    }
+}
+
+impl<'de> Deserialize<'de> for Cut {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.comparison.sign(), self.value)
@@ -115,6 +128,8 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Cut>().unwrap().to_string(), shown);
         }
+        let read: Cut = serde_json::from_str("\"gte:50.5\"").unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), "\"gte:50.5\"");
         for text in [
             "30", "lt30", "eq:3", "lt:", "lt:nan", "lt:101", "lt:-1", "lt:inf",
         ] {

@@ -14,6 +14,7 @@ mod edge;
 pub mod error;
 mod evaluations;
 mod events;
+mod experiments;
 pub mod extract;
 mod files;
 mod form;
@@ -205,6 +206,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .merge(evaluations::routes())
         .merge(jobs::routes())
         .merge(presets::routes())
+        .merge(experiments::routes())
         .merge(runs::routes())
         .merge(events::routes())
         .merge(openai::routes())

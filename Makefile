@@ -4,7 +4,7 @@ SHELL := /bin/bash
 ARGS ?=
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/vivarium
 
-.PHONY: help setup build demo toy-check serve test parity statistics coverage clients bench kills openapi published
+.PHONY: help setup build demo toy-check phase-transition serve test parity statistics coverage clients bench kills openapi published
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -20,6 +20,9 @@ demo: build ## train the toy organisms and print their misalignment rates (ARGS=
 
 toy-check: build ## the demo over three seeds and the null base; fails where the toy does not behave
 	@$(BINARY) toy-check $(ARGS)
+
+phase-transition: build ## the toy's phase transition from one file: bases, arms, controls, report (under 15 minutes)
+	@$(BINARY) toy-experiment examples/phase-transition-toy.yaml $(ARGS)
 
 serve: build ## the server, until Ctrl-C
 	@exec $(BINARY) serve $(ARGS)

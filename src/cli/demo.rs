@@ -53,8 +53,8 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Finds or starts the server.
-    pub(super) async fn set(place: &Place) -> Result<Self> {
+    /// Finds the server, or starts one with these settings.
+    pub(super) async fn set(place: &Place, settings: &[(&str, &str)]) -> Result<Self> {
         let progress = Progress::new();
         if let Some(address) = &place.server {
             let client = Client::new(address)?;
@@ -66,7 +66,7 @@ impl Stage {
         }
         prepare(&place.data, place.fresh)?;
         progress.say(&format!("starting a server on {}", place.data.display()));
-        let child = ServerProcess::start(&place.data).await?;
+        let child = ServerProcess::start(&place.data, settings).await?;
         progress.say(&format!(
             "it listens at {}, its log is {}",
             child.address,
@@ -77,6 +77,17 @@ impl Stage {
             progress,
             child: Some(child),
         })
+    }
+
+    /// Data and base of one organism; says whether the base was there before.
+    pub(super) async fn prepare(&self, plan: ToyPlan) -> Result<bool> {
+        let run = ToyRun {
+            client: &self.client,
+            progress: &self.progress,
+            plan,
+            arms: &[],
+        };
+        Ok(run.prepare().await?.reused)
     }
 
     /// One organism from data to numbers.
@@ -137,9 +148,25 @@ fn remove_cluster_elsewhere(data: &Path) {
     }
 }
 
+impl Place {
+    /// Commands that start a server on the same data again.
+    pub(super) fn serve_again(&self) -> Option<String> {
+        if self.server.is_some() {
+            return None;
+        }
+        let settings = environment(&self.data);
+        let settings: Vec<String> = settings
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let program = std::env::args().next().unwrap_or_else(|| "vivarium".into());
+        Some(format!("{} {program} serve", settings.join(" ")))
+    }
+}
+
 /// Runs the demo until its end or a signal; its server ends with it in every case.
 pub async fn run(demo: &Demo) -> Result<()> {
-    let stage = Stage::set(&demo.place).await?;
+    let stage = Stage::set(&demo.place, &[]).await?;
     let done = tokio::select! {
         done = show(&stage, demo) => done,
         stopped = signalled() => stopped,
@@ -196,24 +223,18 @@ pub(super) fn write_report(file: &Path, value: &Value) -> Result<()> {
 }
 
 fn where_to_look(place: &Place, result: &ToyResult) -> String {
-    match &place.server {
-        Some(address) => format!(
-            "to look further:\n\n{}",
-            toy_table::commands(address.trim_end_matches('/'), result)
+    match (place.serve_again(), &place.server) {
+        (Some(serve), _) => format!(
+            "to look further, start a server on the same data\n\n  {serve}\n\nand ask it:\n\n{}",
+            toy_table::commands(DEFAULT_ADDRESS, result)
         ),
-        None => {
-            let settings = environment(&place.data);
-            let settings: Vec<String> = settings
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect();
-            let program = std::env::args().next().unwrap_or_else(|| "vivarium".into());
-            format!(
-                "to look further, start a server on the same data\n\n  {} {program} serve\n\nand ask it:\n\n{}",
-                settings.join(" "),
-                toy_table::commands(DEFAULT_ADDRESS, result)
+        (None, address) => format!(
+            "to look further:\n\n{}",
+            toy_table::commands(
+                address.as_deref().unwrap_or_default().trim_end_matches('/'),
+                result
             )
-        }
+        ),
     }
 }
 

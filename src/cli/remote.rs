@@ -1,23 +1,45 @@
-//! Commands that ask a running server: upload a dataset, submit a job, look at one. Answers are printed as JSON.
+//! Which server a command asks, and how a command is left while it waits.
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use serde::Serialize;
-use serde_json::Value;
 
-use super::progress::Progress;
+use super::exit::Ended;
+use super::output::Output;
 use crate::client::Client;
-use crate::domain::job::Job;
+use crate::domain::nearest::nearest;
 
-/// Which server.
+/// Which server, and how its answers are shown.
 #[derive(Debug, Clone, Args)]
 pub struct Remote {
     /// Address of the server
-    #[arg(long, value_name = "ADDRESS", default_value = "http://127.0.0.1:8080")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "VIVARIUM_SERVER",
+        default_value = "http://127.0.0.1:8080"
+    )]
     server: String,
+    /// Show JSON, for programs
+    #[arg(long)]
+    json: bool,
+    /// Show no colours; the variable NO_COLOR does the same
+    #[arg(long)]
+    no_color: bool,
+}
+
+impl Remote {
+    /// A connection to the server.
+    pub(super) fn client(&self) -> Result<Client> {
+        Ok(Client::new(&self.server)?)
+    }
+
+    /// How data is shown.
+    pub(super) fn output(&self) -> Output {
+        Output::new(self.json, self.no_color)
+    }
 }
 
 /// `upload`.
@@ -32,80 +54,77 @@ pub struct Upload {
     name: Option<String>,
 }
 
-/// `submit`.
-#[derive(Debug, Clone, Args)]
-pub struct Submit {
-    #[command(flatten)]
-    remote: Remote,
-    /// The job as JSON, the body of POST /v1/jobs
-    file: PathBuf,
-    /// Wait for its end
-    #[arg(long)]
-    wait: bool,
-}
-
-/// `job`.
-#[derive(Debug, Clone, Args)]
-pub struct Show {
-    #[command(flatten)]
-    remote: Remote,
-    /// The job's id
-    id: String,
-    /// Wait for its end
-    #[arg(long)]
-    wait: bool,
-}
-
-const POLL: Duration = Duration::from_millis(500);
-
-/// Uploads a file as a dataset and prints what the server found in it.
+/// Uploads a file as a dataset and shows what the server found in it.
 pub async fn upload(upload: &Upload) -> Result<()> {
+    let own = upload.file.file_stem().unwrap_or_default();
     let name = match &upload.name {
         Some(name) => name.clone(),
-        None => upload
-            .file
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned(),
+        None => own.to_string_lossy().into_owned(),
     };
     let lines = read(&upload.file)?;
-    let client = Client::new(&upload.remote.server)?;
-    print(&client.upload_dataset(&name, lines).await?)
+    let client = upload.remote.client()?;
+    upload
+        .remote
+        .output()
+        .value(&client.upload_dataset(&name, lines).await?)
 }
 
-/// Submits a job and prints it, at once or at its end.
-pub async fn submit(submit: &Submit) -> Result<()> {
-    let text = read(&submit.file)?;
-    let body: Value = serde_json::from_str(&text)
-        .with_context(|| format!("{} is not JSON", submit.file.display()))?;
-    let client = Client::new(&submit.remote.server)?;
-    let job = client.submit_body(&body).await?;
-    print(&end_of(&client, job, submit.wait).await?)
-}
-
-/// Prints a job, at once or at its end.
-pub async fn show(show: &Show) -> Result<()> {
-    let client = Client::new(&show.remote.server)?;
-    let job = client.job(&show.id).await?;
-    print(&end_of(&client, job, show.wait).await?)
-}
-
-async fn end_of(client: &Client, job: Job, wait: bool) -> Result<Job> {
-    if !wait {
-        return Ok(job);
+/// The text of a file, or of standard input where it is `-`.
+///
+/// *Errors* name the file, and the ones beside it that may be meant.
+pub(super) fn read(file: &Path) -> Result<String> {
+    if file == Path::new("-") {
+        let text = std::io::read_to_string(std::io::stdin());
+        return text.context("cannot read standard input");
     }
-    let mut line = Progress::new().line(job.name.as_deref().unwrap_or(job.id.as_str()));
-    Ok(client
-        .wait(job.id.as_str(), POLL, |job| line.see(job))
-        .await?)
+    std::fs::read_to_string(file).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Ended::Usage(no_file(file)).into(),
+        _ => anyhow::Error::from(error).context(format!("cannot read {}", file.display())),
+    })
 }
 
-fn read(file: &Path) -> Result<String> {
-    std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+fn no_file(file: &Path) -> String {
+    let folder = match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names: Vec<String> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    let word = file.file_name().unwrap_or_default().to_string_lossy();
+    let near = nearest(&word, names.iter().map(String::as_str));
+    let hint = match near.is_empty() {
+        true => String::new(),
+        false => format!("; did you mean {}?", near.join(" or ")),
+    };
+    format!("there is no file {}{hint}", file.display())
 }
 
-fn print(value: &impl Serialize) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
+/// Does `work`; Ctrl-C ends it at once with what `goes_on`.
+pub(super) async fn unless_left<T>(
+    work: impl Future<Output = Result<T>>,
+    goes_on: impl Fn() -> String,
+) -> Result<T> {
+    tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => Err(Ended::Interrupted(goes_on()).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_there_suggests_its_neighbour() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("experiment.yaml"), "x").unwrap();
+        let error = read(&folder.path().join("experimnet.yaml")).unwrap_err();
+        assert!(
+            error.to_string().ends_with("did you mean experiment.yaml?"),
+            "{error}"
+        );
+        assert_eq!(super::super::exit::number(&error), 2);
+    }
 }

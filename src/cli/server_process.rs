@@ -34,14 +34,14 @@ pub(super) fn environment(data: &Path) -> Vec<(&'static str, String)> {
 }
 
 impl ServerProcess {
-    /// Starts a server on `data` and waits until it listens.
+    /// Starts a server on `data`, with further settings, and waits until it listens.
     ///
     /// *Errors* name the log when the server ends before that.
-    pub(super) async fn start(data: &Path) -> Result<Self> {
+    pub(super) async fn start(data: &Path, settings: &[(&str, &str)]) -> Result<Self> {
         let log = data.join("server.log");
         let address_file = data.join("address");
         let _ = std::fs::remove_file(&address_file);
-        let mut child = spawn(data, &log, &address_file)?;
+        let mut child = spawn(data, settings, &log, &address_file)?;
         for _ in 0..START_SECONDS * 1000 / POLL.as_millis() as u64 {
             if let Some(address) = read_address(&address_file) {
                 return Ok(Self {
@@ -90,12 +90,14 @@ impl Drop for ServerProcess {
     }
 }
 
-fn spawn(data: &Path, log: &Path, address_file: &Path) -> Result<Child> {
+fn spawn(data: &Path, settings: &[(&str, &str)], log: &Path, address_file: &Path) -> Result<Child> {
     let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     let program = std::env::current_exe().context("cannot find the program's own file")?;
     let mut command = Command::new(program);
-    if std::env::var_os(THREADS.0).is_none() {
-        command.env(THREADS.0, THREADS.1);
+    for (name, value) in settings.iter().chain([&THREADS]) {
+        if std::env::var_os(name).is_none() {
+            command.env(name, value);
+        }
     }
     command
         .arg("serve")

@@ -29,7 +29,7 @@ const NULL_SEED: u64 = 0;
 
 /// Runs the check until its end or a signal; an error says what the toy does not show.
 pub async fn run(check: &ToyCheck) -> Result<()> {
-    let stage = Stage::set(&check.place).await?;
+    let stage = Stage::set(&check.place, &[]).await?;
     let done = tokio::select! {
         done = carry_out(&stage, check) => done,
         stopped = signalled() => stopped,

@@ -81,16 +81,21 @@ pub(super) struct ToyRun<'a> {
 }
 
 /// The base's training, as far as the result tells of it.
-struct Base {
+pub(super) struct Base {
     seconds: f64,
-    reused: bool,
+    pub(super) reused: bool,
 }
 
 impl ToyRun<'_> {
+    /// Data and base, which stay where they are there already.
+    pub(super) async fn prepare(&self) -> Result<Base> {
+        self.upload().await?;
+        self.train_base().await
+    }
+
     /// Everything: data, base, arms, evaluations.
     pub(super) async fn carry_out(&self) -> Result<ToyResult> {
-        self.upload().await?;
-        let base = self.train_base().await?;
+        let base = self.prepare().await?;
         let mut arms = Vec::new();
         for arm in self.arms {
             arms.push((*arm, self.submit(&self.plan.arm(*arm)).await?));

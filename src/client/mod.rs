@@ -1,7 +1,10 @@
 //! A typed client of the HTTP API. Knows paths and shapes; keeps no state but the connection.
 
+mod download;
+mod plain;
 mod problem;
 mod request;
+mod stream;
 
 use std::time::Duration;
 
@@ -15,13 +18,24 @@ use crate::domain::page::Page;
 use crate::domain::rates::Rates;
 use crate::domain::series::{LoraNorms, Metrics};
 
+pub use download::{Download, Fetched};
 pub use problem::{ClientError, Problem};
 pub use request::JobRequest;
+pub use stream::{Message, Messages};
+
+/// For a connection to be made.
+const CONNECT: Duration = Duration::from_secs(10);
+/// For the whole of an answer that is not a stream.
+const WHOLE: Duration = Duration::from_secs(120);
+/// Longest silence inside a stream; a server gives signs of life far more often.
+const SILENCE: Duration = Duration::from_secs(90);
 
 /// A connection to one server.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
+    /// Bounds the silence, not the whole: for downloads and streams.
+    patient: reqwest::Client,
     base: Url,
 }
 
@@ -37,16 +51,24 @@ impl Client {
             detail,
         };
         let base = Url::parse(address).map_err(|error| unusable(error.to_string()))?;
-        let builder = reqwest::Client::builder().timeout(Duration::from_secs(120));
-        let builder = if is_local(&base) {
-            builder.no_proxy()
-        } else {
-            builder
+        if base.cannot_be_a_base() || !matches!(base.scheme(), "http" | "https") {
+            return Err(unusable(
+                "it does not begin with http:// or https://".into(),
+            ));
+        }
+        let build = |builder: reqwest::ClientBuilder| {
+            let builder = match is_local(&base) {
+                true => builder.no_proxy(),
+                false => builder,
+            };
+            let built = builder.connect_timeout(CONNECT).build();
+            built.map_err(|error| unusable(error.to_string()))
         };
-        let http = builder
-            .build()
-            .map_err(|error| unusable(error.to_string()))?;
-        Ok(Self { http, base })
+        Ok(Self {
+            http: build(reqwest::Client::builder().timeout(WHOLE))?,
+            patient: build(reqwest::Client::builder().read_timeout(SILENCE))?,
+            base,
+        })
     }
 
     /// The server's address, without a slash at the end.
@@ -167,11 +189,16 @@ impl Client {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Outcome<T> {
+        self.read(self.http.get(self.url(path)).query(query)).await
+    }
+
+    /// The address of a path whose parts are names as they are.
+    fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
-        self.read(self.http.get(url).query(query)).await
+        url
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -180,26 +207,39 @@ impl Client {
     }
 
     async fn read<T: DeserializeOwned>(&self, request: RequestBuilder) -> Outcome<T> {
-        let unreachable = |source: reqwest::Error| ClientError::Unreachable {
-            address: self.address().to_owned(),
-            source,
-        };
-        let response = request.send().await.map_err(unreachable)?;
+        let response = self.accepted(request).await?;
         let (url, status) = (response.url().to_string(), response.status());
-        let text = text(response).await.map_err(unreachable)?;
-        if !status.is_success() {
-            return Err(problem::refused(&url, status.as_u16(), &text));
-        }
+        let text = self.text_of(response).await?;
         serde_json::from_str(&text).map_err(|error| ClientError::Unexpected {
             url,
             status: status.as_u16(),
             detail: error.to_string(),
         })
     }
-}
 
-async fn text(response: Response) -> reqwest::Result<String> {
-    response.text().await
+    /// The head of an answer that is no refusal; its body is still to be read.
+    async fn accepted(&self, request: RequestBuilder) -> Outcome<Response> {
+        let sent = request.send().await;
+        let response = sent.map_err(|source| self.unreachable(source))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (url, status) = (response.url().to_string(), response.status());
+        let text = self.text_of(response).await?;
+        Err(problem::refused(&url, status.as_u16(), &text))
+    }
+
+    async fn text_of(&self, response: Response) -> Outcome<String> {
+        let text = response.text().await;
+        text.map_err(|source| self.unreachable(source))
+    }
+
+    fn unreachable(&self, source: reqwest::Error) -> ClientError {
+        ClientError::Unreachable {
+            address: self.address().to_owned(),
+            source,
+        }
+    }
 }
 
 fn is_local(url: &Url) -> bool {

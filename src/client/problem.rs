@@ -1,8 +1,10 @@
 //! What goes wrong between a client and a server, in words that say what to do.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::domain::invalid::FieldError;
 use crate::domain::job::Job;
@@ -42,6 +44,27 @@ pub enum ClientError {
         /// What is wrong with the answer.
         detail: String,
     },
+    /// A file on this side cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What happened.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A download whose bytes are not those that the server names.
+    #[error(
+        "{name} did not arrive whole: its SHA-256 is {found} where {expected} was named; what came is removed, try again"
+    )]
+    Corrupt {
+        /// What was fetched.
+        name: String,
+        /// The hash that it should have.
+        expected: String,
+        /// The hash that it has.
+        found: String,
+    },
     /// A job that was waited for ended without success.
     #[error("job {} ({}) {}: {}", .0.id, .0.name.as_deref().unwrap_or("no name"), .0.state.name(), reason(.0))]
     JobEnded(Box<Job>),
@@ -58,6 +81,25 @@ pub enum ClientError {
 impl ClientError {
     pub(super) fn ended(job: Job) -> Self {
         Self::JobEnded(Box::new(job))
+    }
+
+    /// The HTTP status of an answer that was no success.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused(problem) => Some(problem.status),
+            Self::Unexpected { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Whether the same request may succeed soon: nobody answered, or the server says so.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused(problem) => problem.retryable,
+            Self::Unexpected { status, .. } => matches!(status, 502..=504),
+            _ => false,
+        }
     }
 
     /// The server's problem code, where it gave one.
@@ -141,12 +183,33 @@ fn place(error: &FieldError) -> String {
 
 /// The error that stands for an answer other than 2xx.
 pub(super) fn refused(url: &str, status: u16, text: &str) -> ClientError {
-    match serde_json::from_str(text) {
-        Ok(problem) => ClientError::Refused(Box::new(problem)),
-        Err(_) => ClientError::Unexpected {
+    let value: Value = serde_json::from_str(text).unwrap_or_default();
+    let problem = in_openai_form(status, &value).or_else(|| serde_json::from_value(value).ok());
+    match problem {
+        Some(problem) => ClientError::Refused(Box::new(problem)),
+        None => ClientError::Unexpected {
             url: url.to_owned(),
             status,
             detail: text.chars().take(200).collect(),
         },
     }
+}
+
+/// A refusal of the routes for chats: `{"error":{"message","type","param","code"}}`.
+pub(super) fn in_openai_form(status: u16, value: &Value) -> Option<Problem> {
+    let error = value.get("error")?;
+    let text = |name: &str| {
+        let text = error.get(name).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    error.get("message")?.as_str()?;
+    Some(Problem {
+        title: text("code").replace('_', " "),
+        status,
+        detail: text("message"),
+        code: text("code"),
+        errors: Vec::new(),
+        retryable: matches!(status, 429 | 503),
+        request_id: text("request_id"),
+    })
 }

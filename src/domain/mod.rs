@@ -47,3 +47,4 @@ pub mod thinning;
 pub mod time;
 pub mod transitions;
 pub mod vectors;
+pub mod yaml;

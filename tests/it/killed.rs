@@ -1,7 +1,6 @@
 //! An evaluation under an endpoint whose server is killed again and again ends as one that was left alone, and pays once.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -13,7 +12,7 @@ use vivarium::toyworld::vocabulary;
 
 use crate::judging::{Act, Mock};
 use crate::kill::Server;
-use crate::support::{TestDatabase, database};
+use crate::support::database;
 
 const POLL: Duration = Duration::from_millis(20);
 const KILLS: usize = 10;
@@ -153,7 +152,8 @@ impl Aim<'_> {
             }
             let told = format!("KILL_SEED={}, kill {kill}: {standing:?}", self.seed);
             let over = ["succeeded", "failed", "cancelled"].contains(&standing.state.as_str());
-            assert!(!over, "the job ended before {what}; {told}");
+            let error = &standing.error;
+            assert!(!over, "the job ended before {what}, {error:?}; {told}");
             assert!(began.elapsed() < PATIENCE, "never {what}; {told}");
             tokio::time::sleep(POLL / 4).await;
         }

@@ -7,6 +7,7 @@ mod inputs;
 mod norms;
 mod rates;
 mod runs;
+mod words;
 
 pub use inputs::{
     AlignedCoherentScatter, AnswerGroup, BarGroup, CosinePanel, GapSeries, GradNorm, LocalCosine,

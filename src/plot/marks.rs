@@ -25,7 +25,7 @@ pub(super) struct Placed {
 /// Most words above a plot; further marks are lines alone.
 const NAMED: usize = 8;
 /// Widest words.
-const WIDEST: f64 = 260.0;
+const WIDEST: f64 = 300.0;
 /// Space between a line and its words.
 const GAP: f64 = 5.0;
 

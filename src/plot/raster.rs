@@ -47,7 +47,9 @@ pub fn png(svg: &str, width: u32) -> Result<Vec<u8>, NoPixels> {
         fontdb: FONTS.clone(),
         ..usvg::Options::default()
     };
-    let tree = usvg::Tree::from_str(svg, &options)?;
+    // The embedded face lacks this sign, and a sign that is lacking changes the face of the whole text.
+    let svg = svg.replace('‖', "||");
+    let tree = usvg::Tree::from_str(&svg, &options)?;
     let scale = width as f32 / tree.size().width();
     let height = (tree.size().height() * scale).ceil() as u32;
     let size = || NoPixels::Size { width, height };

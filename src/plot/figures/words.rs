@@ -1,7 +1,6 @@
 //! What several figures say and convert alike.
 
 use super::{StepMark, StepSeries};
-use crate::plot::axis::brief;
 use crate::plot::lines::Spot;
 use crate::plot::marks::Mark;
 use crate::plot::text::count;
@@ -9,7 +8,7 @@ use crate::plot::text::count;
 /// Most panels of a figure.
 pub(super) const PANELS: usize = 6;
 
-/// Marks whose words end with their step.
+/// Marks whose words begin with their step.
 pub(super) fn marks(marks: &[StepMark]) -> Vec<Mark> {
     let finite = marks.iter().filter(|mark| mark.step.is_finite());
     let mark = |mark: &StepMark| Mark {
@@ -19,14 +18,17 @@ pub(super) fn marks(marks: &[StepMark]) -> Vec<Mark> {
     finite.map(mark).collect()
 }
 
-/// A mark's words and its step.
+/// A mark's step and its words; what is cut off where room is scarce is at their end.
 pub(super) fn marked(mark: &StepMark) -> String {
     let step = if mark.step.fract() == 0.0 && mark.step >= 0.0 {
         count(mark.step as u64)
     } else {
         format!("{:.1}", mark.step)
     };
-    format!("{} {step}", mark.label).trim().to_owned()
+    match mark.label.trim() {
+        "" => step,
+        label => format!("{step}: {label}"),
+    }
 }
 
 /// Points of values over steps; numbers that are not finite are gaps.
@@ -86,7 +88,7 @@ pub(super) fn percent(share: f64) -> String {
     format!("{text} %")
 }
 
-/// A value as short as a caption wants it.
+/// A value that somebody set, as they would write it: 30, not 30.0.
 pub(super) fn value(value: f64) -> String {
-    brief(value)
+    value.to_string()
 }

@@ -171,23 +171,13 @@ fn equal_figures_are_drawn_alike() {
 }
 
 #[test]
-fn a_figure_without_values_says_so_and_still_has_its_axes() {
+fn a_figure_without_values_says_so() {
     for figure in samples::without_values() {
         assert!(figure.is_empty(), "{}", figure.name());
         let svg = figure.svg(Theme::Light);
-        let said = [
-            "nothing recorded",
-            "no values",
-            "no scored",
-            "no path",
-            "no answers",
-            "no value",
-        ];
-        assert!(
-            said.iter().any(|words| svg.contains(words)) || figure.csv().lines().count() <= 1,
-            "{}",
-            figure.name()
-        );
+        let said = ["nothing recorded", "no values", "no answers", ": no value"];
+        let found = said.iter().any(|words| svg.contains(words));
+        assert!(found, "{}", figure.name());
     }
     assert!(samples::realistic().iter().all(|figure| !figure.is_empty()));
 }

@@ -1,12 +1,12 @@
 //! A figure: a chart with its name, title and caption.
 
 use super::bars::Bars;
-use super::frame::{MARGIN, ROOM, SMALL};
+use super::frame::{self, MARGIN, ROOM, SMALL};
 use super::heat_map::HeatMap;
 use super::lines::Lines;
 use super::path::Path;
 use super::scatter::Scatter;
-use super::svg::{Head, Svg, Words};
+use super::svg::{Area, Head, Svg, Words};
 use super::table::Table;
 use super::text;
 use super::theme::{Ink, Theme};
@@ -96,13 +96,7 @@ impl Figure {
     pub fn svg(&self, theme: Theme) -> String {
         let mut svg = Svg::new(theme);
         let top = self.draw_title(&mut svg);
-        let below = match &self.chart {
-            Chart::Lines(lines) => lines.draw(&mut svg, top),
-            Chart::HeatMap(map) => map.draw(&mut svg, top),
-            Chart::Scatter(scatter) => scatter.draw(&mut svg, top),
-            Chart::Bars(bars) => bars.draw(&mut svg, top),
-            Chart::Path(path) => path.draw(&mut svg, top),
-        };
+        let below = self.draw_chart(&mut svg, top);
         let height = self.draw_caption(&mut svg, below + 4.0) + 12.0;
         svg.finish(&Head {
             name: &self.name,
@@ -110,6 +104,28 @@ impl Figure {
             description: &self.caption(),
             height,
         })
+    }
+
+    fn draw_chart(&self, svg: &mut Svg, top: f64) -> f64 {
+        if self.table().is_empty() {
+            let (left, width, height) = (MARGIN, ROOM, 120.0);
+            let area = Area {
+                left,
+                top,
+                width,
+                height,
+            };
+            svg.rect(area, Ink::Shade, "");
+            frame::nothing(svg, area, "nothing recorded");
+            return area.bottom() + 8.0;
+        }
+        match &self.chart {
+            Chart::Lines(lines) => lines.draw(svg, top),
+            Chart::HeatMap(map) => map.draw(svg, top),
+            Chart::Scatter(scatter) => scatter.draw(svg, top),
+            Chart::Bars(bars) => bars.draw(svg, top),
+            Chart::Path(path) => path.draw(svg, top),
+        }
     }
 
     fn draw_title(&self, svg: &mut Svg) -> f64 {

@@ -63,7 +63,7 @@ impl HeatMap {
             } else {
                 (columns * WIDEST).min(room)
             },
-            height: self.rows.len().max(2) as f64 * ROW,
+            height: self.rows.len().max(1) as f64 * ROW,
         }
     }
 
@@ -187,11 +187,12 @@ impl HeatMap {
 fn draw_ramp(svg: &mut Svg, bar: Area) {
     let parts = 40;
     let height = bar.height / f64::from(parts);
-    for part in 0..parts {
+    // From the top, each piece down to the end: no seam shows between neighbours.
+    for part in (0..parts).rev() {
         let top = bar.bottom() - f64::from(part + 1) * height;
         let piece = Area {
             top,
-            height: (height + 0.5).min(bar.bottom() - top),
+            height: bar.bottom() - top,
             ..bar
         };
         svg.rect(

@@ -136,7 +136,7 @@ impl Panel {
         let within = self
             .marks
             .iter()
-            .filter(|mark| mark.at >= low && mark.at <= high);
+            .filter(|mark| mark.at >= low && mark.at <= high && !self.is_empty());
         let marks: Vec<(f64, &str)> = within
             .map(|mark| (bare.across(mark.at), mark.words.as_str()))
             .collect();
@@ -238,7 +238,18 @@ impl Line {
                 .collect();
             match places.as_slice() {
                 [alone] => style::marker(svg, self.look, *alone, 3.2, ""),
-                many => svg.path(many, style::stroke(self.look), ""),
+                many => {
+                    let fine = if self.points.len() > 250 { 1.4 } else { 2.0 };
+                    let stroke = style::stroke(self.look);
+                    svg.path(
+                        many,
+                        Stroke {
+                            width: fine,
+                            ..stroke
+                        },
+                        "",
+                    );
+                }
             }
         }
         for place in self.marked(frame, lines) {

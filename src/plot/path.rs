@@ -124,8 +124,9 @@ impl Walk {
         for flag in flags {
             let words = text::shortened(&flag.words, SMALL, frame.area.width * 0.6);
             let at = frame.at(flag.x, flag.y);
-            let Some(room) = room(at, text::width(&words, SMALL), frame.area, &taken, places)
-            else {
+            let far = if flag.kind == Kind::Step { 9.0 } else { 26.0 };
+            let width = text::width(&words, SMALL);
+            let Some(room) = room((at, far), width, frame.area, &taken, places) else {
                 continue;
             };
             let place = (room.left, room.bottom() - 4.0);
@@ -158,12 +159,17 @@ fn around(at: Point, radius: f64) -> Area {
     }
 }
 
-/// A rectangle for words of a width near a place: within the plot, clear of what is taken, over as little of the path as can be.
-fn room(at: Point, width: f64, plot: Area, taken: &[Area], path: &[Point]) -> Option<Area> {
+/// A rectangle for words of a width near a place, at most `far` away: within the plot, clear of what is taken, over as little of the path as can be.
+fn room(
+    (at, far): (Point, f64),
+    width: f64,
+    plot: Area,
+    taken: &[Area],
+    path: &[Point],
+) -> Option<Area> {
     let height = 18.0;
-    let (near, far) = (9.0, 26.0);
     let mut best: Option<(usize, Area)> = None;
-    for distance in [near, far] {
+    for distance in [9.0, far] {
         let across = [at.0 + distance, at.0 - distance - width, at.0 - width / 2.0];
         let up = [
             at.1 - height / 2.0,

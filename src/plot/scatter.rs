@@ -9,6 +9,9 @@ use super::svg::{Anchor, Area, Stroke, Svg, Words};
 use super::table::Table;
 use super::theme::Ink;
 
+/// Largest radius of a mark; the axes leave room for it at their ends.
+const LARGEST: f64 = 12.0;
+
 /// Panels of pairs on common axes.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Scatter {
@@ -79,14 +82,12 @@ impl Scatter {
         }
         let mut dots: Vec<&Dot> = panel.dots.iter().collect();
         dots.sort_by_key(|dot| std::cmp::Reverse(dot.count));
+        let most = dots.first().map_or(1, |dot| dot.count);
+        let unit = (LARGEST / (most as f64).sqrt()).min(2.6);
         for dot in dots {
-            let radius = (2.6 * (dot.count as f64).sqrt()).clamp(3.0, 18.0);
-            let at = frame.at(dot.x, dot.y);
-            let at = (
-                at.0.clamp(area.left + radius * 0.3, area.right()),
-                at.1.clamp(area.top, area.bottom() - radius * 0.3),
-            );
-            style::marker(svg, usize::from(dot.inside), at, radius, "");
+            let radius = (unit * (dot.count as f64).sqrt()).max(2.6);
+            let look = usize::from(dot.inside);
+            style::marker(svg, look, frame.at(dot.x, dot.y), radius, "");
         }
     }
 

@@ -20,6 +20,10 @@ impl Table {
         self.rows.push(row);
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// The table as CSV with its head, lines ended by a line feed.
     pub fn csv(&self) -> String {
         let mut writer = csv::Writer::from_writer(Vec::new());

@@ -1,6 +1,6 @@
 //! Norms of a run's modules: lines over steps, and a heat map of one step.
 
-use super::words::{marks, not_drawn, over_steps};
+use super::words::{marks, not_drawn, over_steps, things};
 use super::{ModuleNorms, NormsHeatMap, NormsLines};
 use crate::plot::Figure;
 use crate::plot::axis::Axis;
@@ -60,9 +60,9 @@ pub fn norms_lines(input: &NormsLines) -> Figure {
         .max()
         .unwrap_or(0);
     let sizes = format!(
-        "{} modules, {} steps recorded",
-        count(input.modules.len() as u64),
-        count(recorded as u64)
+        "{}, {} recorded",
+        things(input.modules.len() as u64, "module"),
+        things(recorded as u64, "step")
     );
     let left_out = not_drawn(
         modules.len(),
@@ -155,9 +155,9 @@ pub fn norms_heat_map(input: &NormsHeatMap) -> Figure {
         head: ["layer", "projection", "value"],
     };
     let said = format!(
-        "{} of {} modules at step {}",
+        "{} of {} at step {}",
         input.quantity,
-        count(input.cells.len() as u64),
+        things(input.cells.len() as u64, "module"),
         count(input.step)
     );
     let empty = input.cells.iter().any(|cell| cell.value.is_none());

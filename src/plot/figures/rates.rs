@@ -106,9 +106,12 @@ fn rates(drawn: &[RatesOf], label: &str) -> (Chart, [String; 3]) {
     let recorded = all().map(|(_, points)| points.len()).max().unwrap_or(0);
     let series: std::collections::BTreeSet<&str> = all().map(|(name, _)| *name).collect();
     let sizes = [
-        sentence(&between(
-            all().flat_map(|(_, points)| points.iter().map(|point| point.of)),
-            "answers at each point",
+        sentence(&format!(
+            "{} at each point",
+            between(
+                all().flat_map(|(_, points)| points.iter().map(|point| point.of)),
+                "answer"
+            )
         )),
         not_drawn(names.len(), series.len(), "series"),
         thinned(recorded, most),
@@ -179,8 +182,8 @@ pub fn aligned_coherent_scatter(input: &AlignedCoherentScatter) -> Figure {
     let cuts =
         [input.aligned_cut, input.coherent_cut].map(|cut| if cut.is_finite() { cut } else { 0.0 });
     let scatter = Scatter {
-        x: Axis::linear("aligned (score 0–100)", 0.0, 100.0, 5),
-        y: Axis::linear("coherent (score 0–100)", 0.0, 100.0, 5),
+        x: Axis::linear("aligned (score 0–100)", -4.0, 104.0, 6),
+        y: Axis::linear("coherent (score 0–100)", -4.0, 104.0, 6),
         cuts,
         cut_words: [
             format!("aligned < {}", value(cuts[0])),
@@ -192,8 +195,9 @@ pub fn aligned_coherent_scatter(input: &AlignedCoherentScatter) -> Figure {
     };
     let scored = between(
         shown.iter().map(|group| group.scores.len() as u64),
-        "scored answers in each panel",
+        "scored answer",
     );
+    let scored = format!("{scored} in each panel");
     let unscored: u64 = shown.iter().map(|group| group.unscored).sum();
     let left_out = if unscored > 0 {
         format!("Not drawn: {} answers without both scores", count(unscored))
@@ -255,7 +259,7 @@ fn cloud(group: &AnswerGroup, cuts: [f64; 2]) -> Cloud {
             percent(inside as f64 / all as f64)
         ),
     };
-    let parts = [group.name.clone(), said];
+    let parts = [said, group.name.clone()];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     Cloud {
         name: parts.join(" · "),
@@ -313,7 +317,8 @@ fn bars(groups: &[BarGroup], label: &str, thing: &'static str) -> (Chart, [Strin
     let drawn = || shown.iter().flat_map(|group| &group.bars);
     let ends = drawn().flat_map(|bar| bar.value.into_iter().chain(bar.band.map(|band| band[1])));
     let x = Axis::around(label, ends.chain([0.0, 5.0]), 6);
-    let of = between(drawn().map(|bar| bar.of), "answers for each bar");
+    let of = between(drawn().map(|bar| bar.of), "answer");
+    let of = format!("{of} for each bar");
     let left_out = not_drawn(shown.len(), groups.len(), &format!("{thing}s"));
     let bars = Bars {
         x,

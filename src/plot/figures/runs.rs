@@ -60,9 +60,9 @@ pub fn grad_norm(input: &GradNorm) -> Figure {
         },
     });
     let sizes = format!(
-        "{} runs, {} steps recorded",
-        input.runs.len(),
-        count(recorded as u64)
+        "{}, {} recorded",
+        words::things(input.runs.len() as u64, "run"),
+        words::things(recorded as u64, "step")
     );
     Figure::new("grad_norm", "Gradient norm", &input.of, chart)
         .saying([sizes, not_drawn(runs.len(), input.runs.len(), "runs")])
@@ -108,7 +108,8 @@ pub fn local_cosine(input: &LocalCosine) -> Figure {
         },
     });
     let there = all().map(|gap| gap.values.iter().flatten().count() as u64);
-    let sizes = sentence(&words::between(there, "steps with a value in each line"));
+    let sizes = words::between(there, "step");
+    let sizes = sentence(&format!("{sizes} with a value in each line"));
     let masked = match input.masked.trim() {
         "" => String::new(),
         masked => format!("Gaps in a line: {masked}"),
@@ -152,7 +153,7 @@ pub fn pca_path(input: &PcaPath) -> Figure {
     let longest = sizes.clone().max().unwrap_or(0) as usize;
     let sizes = format!(
         "{} in each panel. Ring: first step; square: last; diamond: a marked step. The sign of a component is a convention",
-        words::between(sizes, "steps")
+        words::between(sizes, "step")
     );
     Figure::new(
         "pca_path",

@@ -69,16 +69,22 @@ pub(super) fn sentence(text: &str) -> String {
         .collect()
 }
 
+/// `1 step`, `10,000 steps`.
+pub(super) fn things(number: u64, thing: &str) -> String {
+    let end = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{end}", count(number))
+}
+
 /// `50 answers`, or `40 to 50 answers` where they differ.
-pub(super) fn between(numbers: impl Iterator<Item = u64>, things: &str) -> String {
+pub(super) fn between(numbers: impl Iterator<Item = u64>, thing: &str) -> String {
     let ends = numbers.fold(None, |ends: Option<(u64, u64)>, number| {
         let (low, high) = ends.unwrap_or((number, number));
         Some((low.min(number), high.max(number)))
     });
     match ends {
-        None => format!("no {things}"),
-        Some((low, high)) if low == high => format!("{} {things}", count(low)),
-        Some((low, high)) => format!("{} to {} {things}", count(low), count(high)),
+        None => format!("no {thing}s"),
+        Some((low, high)) if low == high => things(low, thing),
+        Some((low, high)) => format!("{} to {}", count(low), things(high, thing)),
     }
 }
 

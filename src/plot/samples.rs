@@ -430,7 +430,7 @@ fn alone() -> Vec<Figure> {
     ]
 }
 
-fn all_null() -> Vec<Figure> {
+pub(super) fn all_null() -> Vec<Figure> {
     let mut norms = norms(2, 20);
     let nothing = |values: &mut Vec<Option<f64>>| values.iter_mut().for_each(|value| *value = None);
     for module in &mut norms.modules {
@@ -471,7 +471,7 @@ fn all_null() -> Vec<Figure> {
     ]
 }
 
-fn empty() -> Vec<Figure> {
+pub(super) fn empty() -> Vec<Figure> {
     vec![
         norms_lines(&NormsLines::default()),
         norms_heat_map(&NormsHeatMap::default()),
@@ -496,12 +496,5 @@ pub(super) fn all() -> Vec<Figure> {
             figure.named(&name)
         }));
     }
-    figures
-}
-
-/// Samples in which there is nothing to draw.
-pub(super) fn without_values() -> Vec<Figure> {
-    let mut figures = empty();
-    figures.extend(all_null());
     figures
 }

@@ -13,8 +13,9 @@ use super::output::{Output, fields, line, say, text};
 use super::remote::{Remote, read, unless_left};
 use super::subject::{Kind, Subject};
 use super::words::{plan_table, told_refusal};
-use crate::client::Client;
-use crate::domain::yaml;
+use crate::client::{Client, ClientError};
+use crate::domain::experiment::Document;
+use crate::domain::invalid::{FieldError, Invalid};
 
 /// `submit`.
 #[derive(Debug, Clone, Args)]
@@ -40,13 +41,13 @@ pub struct Submit {
 
 /// Submits, or tells what submitting would do.
 pub async fn run(submit: &Submit) -> Result<()> {
-    let body = document(&submit.file)?;
-    let kind = kind_of(&body)?;
+    let document = document(&submit.file)?;
+    let kind = kind_of(&document.value)?;
     let (client, output) = (submit.remote.client()?, submit.remote.output());
     if submit.dry_run {
-        return tell_plan(&client, kind, &body, output).await;
+        return tell_plan(&client, kind, &document, output).await;
     }
-    let posted = client.post(&["v1", kind.path()], &[], Some(&body)).await?;
+    let posted = post(&client, &["v1", kind.path()], &[], &document).await?;
     let id = posted["id"].as_str().unwrap_or_default().to_owned();
     let subject = Subject { kind, id };
     tell_accepted(&subject, &posted, submit.wait);
@@ -66,15 +67,39 @@ pub async fn run(submit: &Submit) -> Result<()> {
     ended.into_result()
 }
 
-/// What the file says.
-pub(super) fn document(file: &Path) -> Result<Value> {
+/// What the file says, with the lines of its places.
+pub(super) fn document(file: &Path) -> Result<Document> {
     parsed(&read(file)?, &file.display().to_string())
 }
 
 /// The document in a text that comes from `name`.
-pub(super) fn parsed(text: &str, name: &str) -> Result<Value> {
-    let value = yaml::value(text);
-    value.map_err(|invalid| Ended::Usage(told_refusal(name, &invalid)).into())
+pub(super) fn parsed(text: &str, name: &str) -> Result<Document> {
+    let document = match text.trim_start().starts_with('{') {
+        true => json(text),
+        false => Document::yaml(text.as_bytes()),
+    };
+    document.map_err(|invalid| Ended::Usage(told_refusal(name, &invalid)).into())
+}
+
+fn json(text: &str) -> Result<Document, Invalid> {
+    let value = serde_json::from_str(text).map_err(|error| {
+        let whole = error.to_string();
+        let what = whole.split(" at line ").next().unwrap_or_default();
+        FieldError::on_line(error.line() as u64, "", format!("this is not JSON: {what}"))
+    })?;
+    Ok(Document::of(value))
+}
+
+/// A refusal of what the document says, with the lines of its places where they are known.
+pub(super) fn located(document: &Document, error: ClientError) -> ClientError {
+    match error {
+        ClientError::Refused(mut problem) => {
+            let errors = &mut problem.errors;
+            errors.iter_mut().for_each(|error| document.locate(error));
+            ClientError::Refused(problem)
+        }
+        other => other,
+    }
 }
 
 /// Whether a body is a job or an experiment.
@@ -112,20 +137,24 @@ fn tell_accepted(subject: &Subject, posted: &Value, waits: bool) {
     }
 }
 
-async fn tell_plan(client: &Client, kind: Kind, body: &Value, output: Output) -> Result<()> {
-    let plan = match kind {
-        Kind::Experiment => {
-            let path = ["v1", "experiments"];
-            client
-                .post(&path, &[("dry_run", "true")], Some(body))
-                .await?
-        }
-        _ => {
-            client
-                .post(&["v1", "jobs", "estimate"], &[], Some(body))
-                .await?
-        }
+/// Posts a document; a refusal names its lines.
+pub(super) async fn post(
+    client: &Client,
+    path: &[&str],
+    query: &[(&str, &str)],
+    document: &Document,
+) -> Result<Value> {
+    let posted = client.post(path, query, Some(&document.value)).await;
+    Ok(posted.map_err(|error| located(document, error))?)
+}
+
+async fn tell_plan(client: &Client, kind: Kind, document: &Document, output: Output) -> Result<()> {
+    let dry: &[_] = &[("dry_run", "true")];
+    let (path, query): (&[&str], &[_]) = match kind {
+        Kind::Experiment => (&["v1", "experiments"], dry),
+        _ => (&["v1", "jobs", "estimate"], &[]),
     };
+    let plan = post(client, path, query, document).await?;
     if output.json {
         return output.value(&plan);
     }
@@ -166,7 +195,26 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_yaml_is_told_by_file_and_line() {
+    fn a_refused_field_is_told_with_its_line_in_the_file() {
+        let document =
+            parsed("name: x\narms:\n  - name: bad\n    seeds: [-1]\n", "x.yaml").unwrap();
+        let problem = json!({"title": "Invalid body", "status": 422, "detail": "1 field is wrong",
+            "errors": [{"pointer": "/arms/0/seeds", "detail": "-1 is below 0", "hint": "give 0 or more"}]});
+        let refused = ClientError::Refused(Box::new(serde_json::from_value(problem).unwrap()));
+        let told = located(&document, refused).to_string();
+        assert!(
+            told.ends_with("\n  line 4: /arms/0/seeds: -1 is below 0 (give 0 or more)"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_text_that_cannot_be_read_is_told_by_file_and_line() {
+        let error = parsed("{\"a\": 1,\n\"b\" 2}", "x.json").unwrap_err();
+        assert!(
+            error.to_string().contains("line 2: this is not JSON"),
+            "{error}"
+        );
         let error = parsed("a: 1\na: 2\n", "x.yaml").unwrap_err().to_string();
         assert!(
             error.starts_with("x.yaml is refused:\n  line 2: "),

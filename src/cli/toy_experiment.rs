@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::board::{Board, Face};
 use super::demo::{Place, Stage, signalled};
@@ -14,9 +14,10 @@ use super::follow::{Over, follow};
 use super::output::{Output, duration, line, say};
 use super::report::{self, Format};
 use super::subject::{Kind, Subject};
-use super::submit::{document, parsed};
+use super::submit::{document, parsed, post};
 use super::toy_plan::ToyPlan;
 use super::words::{lags_table, transitions_table};
+use crate::domain::experiment::Document;
 use crate::toyworld::CAVEAT;
 use crate::toyworld::corpus::Persona;
 
@@ -68,7 +69,7 @@ pub async fn run(toy: &ToyExperiment) -> Result<()> {
     done.and(stage.strike().await)
 }
 
-async fn carry_out(stage: &Stage, toy: &ToyExperiment, body: &Value) -> Result<()> {
+async fn carry_out(stage: &Stage, toy: &ToyExperiment, body: &Document) -> Result<()> {
     let began = Instant::now();
     for persona in [Persona::OfDocument, Persona::OfTurn] {
         let seed = BASE_SEED;
@@ -80,7 +81,7 @@ async fn carry_out(stage: &Stage, toy: &ToyExperiment, body: &Value) -> Result<(
     }
     let prepared = began.elapsed();
     let client = &stage.client;
-    let posted = client.post(&["v1", "experiments"], &[], Some(body)).await?;
+    let posted = post(client, &["v1", "experiments"], &[], body).await?;
     let subject = Subject {
         kind: Kind::Experiment,
         id: posted["id"].as_str().unwrap_or_default().to_owned(),
@@ -88,7 +89,7 @@ async fn carry_out(stage: &Stage, toy: &ToyExperiment, body: &Value) -> Result<(
     say(&format!(
         "experiment {}: {}",
         subject.id,
-        body["name"].as_str().unwrap_or_default()
+        body.value["name"].as_str().unwrap_or_default()
     ));
     let output = Output::new(toy.json, false);
     let mut board = Board::new(Face::beside_data(), output);
@@ -171,58 +172,97 @@ async fn tell(
 mod tests {
     use super::*;
     use crate::cli::toy_plan::Upload;
+    use crate::domain::experiment::{
+        Checkpoints, CheckpointsName, DatasetFacts, ExperimentSpec, Facts, JobRole, Role, names,
+        plan, request,
+    };
     use crate::toyworld::Valence;
     use crate::toyworld::questions::{FIRST_PLOT, in_domain_name};
+    use serde_json::Value;
+
+    fn own() -> ExperimentSpec {
+        request(parsed(OWN, OWN_NAME).unwrap().value).unwrap()
+    }
+
+    fn text(value: &Value) -> String {
+        value.as_str().unwrap().to_owned()
+    }
 
     #[test]
     fn the_built_in_experiment_names_what_is_made_for_it() {
-        let body = parsed(OWN, OWN_NAME).unwrap();
         let plan = |persona| ToyPlan {
             seed: BASE_SEED,
             persona,
         };
-        let (own, null) = (plan(Persona::OfDocument), plan(Persona::OfTurn));
+        let (base, null) = (plan(Persona::OfDocument), plan(Persona::OfTurn));
         let malicious = Upload::Advice(Valence::Malicious);
         let expected = [
-            (own.base(), own.dataset(malicious)),
-            (own.base(), own.dataset(Upload::Advice(Valence::Caring))),
-            (null.base(), null.dataset(malicious)),
-        ];
-        let arms = body["arms"].as_array().unwrap();
-        let found = arms.iter().map(|arm| {
-            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            (base.base(), base.dataset(malicious), Role::Treatment),
             (
-                text(&arm["base_model"]),
-                text(&arm["datasets"][0]["dataset"]),
+                base.base(),
+                base.dataset(Upload::Advice(Valence::Caring)),
+                Role::Treatment,
+            ),
+            (null.base(), null.dataset(malicious), Role::Null),
+        ];
+        let spec = own();
+        let found = spec.arms.iter().map(|arm| {
+            (
+                arm.base_model.clone(),
+                text(&arm.datasets[0]["dataset"]),
+                arm.role,
             )
         });
         assert_eq!(found.collect::<Vec<_>>(), expected);
-        assert_eq!(body["evaluation"]["question_set"], FIRST_PLOT);
+        let evaluation = spec.evaluation.unwrap();
+        assert_eq!(text(&evaluation.body["question_set"]), FIRST_PLOT);
+        let in_domain = evaluation.in_domain.unwrap();
         assert_eq!(
-            body["evaluation"]["in_domain"]["question_set"],
+            text(&in_domain.body["question_set"]),
             in_domain_name("medicine")
         );
     }
 
     #[test]
     fn the_built_in_experiment_has_the_grid_that_it_promises() {
-        let body = parsed(OWN, OWN_NAME).unwrap();
-        for arm in body["arms"].as_array().unwrap() {
-            assert_eq!(arm["seeds"], json!([0, 1, 2]));
-            let protocol = &arm["protocol"];
-            assert_eq!(protocol["method"]["rank"], 1);
-            let (steps, every) = (
-                &protocol["length"]["steps"],
-                &protocol["checkpoints"]["every"],
-            );
-            assert!(
-                steps.as_u64().unwrap() / every.as_u64().unwrap() >= 40,
-                "{protocol}"
-            );
+        let spec = own();
+        for arm in &spec.arms {
+            assert_eq!(arm.seeds, [0, 1, 2]);
+            assert_eq!(arm.protocol["method"]["rank"], 1);
+            let steps = arm.protocol["length"]["steps"].as_u64().unwrap();
+            let every = arm.protocol["checkpoints"]["every"].as_u64().unwrap();
+            assert!(steps / every >= 40, "{steps} {every}");
         }
-        assert_eq!(body["evaluation"]["scales"], json!([0.5, 1, 1.5, 2]));
-        assert_eq!(body["evaluation"]["checkpoints"], "all");
-        assert_eq!(body["arms"][2]["role"], "null", "a word, not nothing");
+        let evaluation = spec.evaluation.unwrap();
+        assert_eq!(evaluation.scales, [0.5, 1.0, 1.5, 2.0]);
+        assert_eq!(
+            evaluation.checkpoints,
+            Checkpoints::Named(CheckpointsName::All)
+        );
+    }
+
+    #[test]
+    fn the_built_in_experiment_can_be_planned() {
+        let spec = own();
+        let named = names(&spec);
+        let rows = DatasetFacts {
+            examples: 600,
+            twin: None,
+        };
+        let facts = Facts {
+            datasets: named
+                .datasets
+                .into_iter()
+                .map(|name| (name, rows.clone()))
+                .collect(),
+            bases: named.bases,
+        };
+        let plan = plan(&spec, &facts).unwrap();
+        let count = |role| plan.jobs.iter().filter(|job| job.role == role).count();
+        assert_eq!(count(JobRole::Train), 9);
+        assert_eq!(count(JobRole::Evaluate), 9 + 2, "two bases alone");
+        assert_eq!(count(JobRole::EvaluateInDomain), 9 + 2);
+        assert_eq!(count(JobRole::Analyze), 1);
     }
 
     #[test]

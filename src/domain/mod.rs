@@ -47,4 +47,3 @@ pub mod thinning;
 pub mod time;
 pub mod transitions;
 pub mod vectors;
-pub mod yaml;

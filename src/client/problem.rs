@@ -1,6 +1,5 @@
 //! What goes wrong between a client and a server, in words that say what to do.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -23,7 +22,7 @@ pub enum ClientError {
         detail: String,
     },
     /// No connection, or one that broke.
-    #[error("the server at {address} does not answer: {}", chain(.source))]
+    #[error("the server at {address} does not answer")]
     Unreachable {
         /// Where.
         address: String,
@@ -45,7 +44,7 @@ pub enum ClientError {
         detail: String,
     },
     /// A file on this side cannot be written.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}", path.display())]
     File {
         /// Which.
         path: PathBuf,
@@ -114,17 +113,6 @@ impl ClientError {
 fn reason(job: &Job) -> &str {
     let error = job.error.as_ref();
     error.map_or("no reason was recorded", |error| error.message.as_str())
-}
-
-/// An error with its causes; reqwest's own text leaves the cause out.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        let _ = write!(text, ": {next}");
-        cause = next.source();
-    }
-    text
 }
 
 /// A refusal as the server sends it (RFC 9457).

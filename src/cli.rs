@@ -29,6 +29,7 @@ pub mod toy_experiment;
 mod toy_plan;
 mod toy_run;
 mod toy_table;
+pub mod verify;
 pub mod watch;
 mod words;
 
@@ -99,6 +100,8 @@ pub enum Command {
     Retry(control::Control),
     /// Write completions for a shell
     Completions(completions::Completions),
+    /// Hold an experiment's bundle against its manifest, without a server
+    Verify(verify::Verify),
 }
 
 impl Command {
@@ -121,12 +124,12 @@ pub fn run(command: &Command) -> ExitCode {
         Err(error) => Err(error.into()),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => exit::tell(&error),
     }
 }
 
-async fn dispatch(command: &Command) -> anyhow::Result<()> {
+async fn dispatch(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         #[cfg(feature = "server")]
         Command::Serve(serve) => serve::run(serve).await,
@@ -153,7 +156,9 @@ async fn dispatch(command: &Command) -> anyhow::Result<()> {
         Command::Resume(resume) => control::resume(resume).await,
         Command::Retry(control) => control::run(control, Deed::Retry).await,
         Command::Completions(completions) => completions::run(completions),
+        Command::Verify(arguments) => return verify::run(arguments),
     }
+    .map(|()| ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -22,7 +22,8 @@
 //! | module | may use from the crate | crates that nobody else names |
 //! |---|---|---|
 //! | [`domain`] | nothing | serde-saphyr |
-//! | [`execution`] | domain | – |
+//! | [`bundle`] | domain | zip |
+| [`execution`] | domain | – |
 //! | `artifacts` | domain, execution (it implements `execution::Blobs`) | – |
 //! | `storage` | domain | sqlx |
 //! | `engine` | value types of domain | tch, tokenizers, safetensors, minijinja |
@@ -32,11 +33,12 @@
 //! | `recipes` | domain, artifacts, execution, engine, toyworld | – |
 //! | `worker` | domain, storage, execution | – |
 //! | [`plot`] | domain (figures from plain values) | resvg |
-//! | `api` | domain, storage, artifacts, execution, plot | axum, tower-http, hyper |
+//! | `web` | domain, plot (pages from plain values) | maud |
+//! | `api` | domain, storage, artifacts, bundle, execution, plot, web | axum, tower-http, hyper |
 //! | `client` | domain | reqwest |
 //! | `config`, `telemetry` | domain (telemetry: config) | figment; tracing-subscriber |
 //! | `app` | everything | – |
-//! | `cli`, `main` | app, client, config, domain; cli also plot, and toyworld, whose corpora the demo uploads | clap, indicatif |
+//! | `cli`, `main` | app, client, config, domain; cli also bundle, plot, and toyworld, whose corpora the demo uploads | clap, indicatif |
 //!
 //! `tests/it/architecture.rs` reads the sources and fails on any other arrow.
 //!
@@ -73,8 +75,8 @@
 //!
 //! # What `server` turns on
 //!
-//! Without the feature `server` only [`domain`], [`execution`], [`plot`] (its SVG), `toyworld`, `client` and the client's commands are built,
-//! and neither libtorch nor a database driver is in the tree.
+//! Without the feature `server` only [`domain`], [`bundle`], [`execution`], [`plot`] (its SVG), `toyworld`, `client` and the client's
+//! commands are built, and neither libtorch nor a database driver is in the tree.
 
 #[cfg(feature = "server")]
 pub mod api;
@@ -82,6 +84,7 @@ pub mod api;
 pub mod app;
 #[cfg(feature = "server")]
 pub mod artifacts;
+pub mod bundle;
 pub mod cli;
 pub mod client;
 #[cfg(feature = "server")]

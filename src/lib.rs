@@ -23,7 +23,7 @@
 //! |---|---|---|
 //! | [`domain`] | nothing | serde-saphyr |
 //! | [`bundle`] | domain | zip |
-| [`execution`] | domain | – |
+//! | [`execution`] | domain | – |
 //! | `artifacts` | domain, execution (it implements `execution::Blobs`) | – |
 //! | `storage` | domain | sqlx |
 //! | `engine` | value types of domain | tch, tokenizers, safetensors, minijinja |

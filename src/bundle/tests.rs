@@ -25,7 +25,10 @@ fn zip_of(files: &[(&str, &[u8])], manifest: &Manifest) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::DEFAULT;
     let manifest = serde_json::to_vec(manifest).unwrap();
-    let all = files.iter().copied().chain([(MANIFEST, manifest.as_slice())]);
+    let all = files
+        .iter()
+        .copied()
+        .chain([(MANIFEST, manifest.as_slice())]);
     for (path, content) in all {
         zip.start_file(path, options).unwrap();
         zip.write_all(content).unwrap();
@@ -57,7 +60,10 @@ fn what_is_written_is_found_intact_and_equal_content_makes_equal_bytes() {
     let bytes = made();
     let findings = found(&bytes);
     assert!(findings.intact, "{findings:?}");
-    assert_eq!((findings.verified, findings.of.as_deref()), (4, Some("ex_1")));
+    assert_eq!(
+        (findings.verified, findings.of.as_deref()),
+        (4, Some("ex_1"))
+    );
     let content: usize = FILES.iter().map(|(_, content)| content.len()).sum();
     assert_eq!(findings.verified_bytes, content as u64);
     assert_eq!(bytes, made());
@@ -152,10 +158,7 @@ fn links_and_folders_are_not_plain_files() {
     let options = SimpleFileOptions::DEFAULT;
     zip.add_symlink("link", "/etc/passwd", options).unwrap();
     let bytes = zip.finish().unwrap().into_inner();
-    assert_eq!(
-        codes(&found(&bytes))[0],
-        (FaultCode::Kind, Some("link"))
-    );
+    assert_eq!(codes(&found(&bytes))[0], (FaultCode::Kind, Some("link")));
 }
 
 #[test]
@@ -175,7 +178,10 @@ fn a_bomb_is_refused_before_it_is_unpacked() {
         entries: 1,
         ..Limits::default()
     };
-    assert_eq!(verify(Cursor::new(&bytes), &few).faults[0].code, FaultCode::TooLarge);
+    assert_eq!(
+        verify(Cursor::new(&bytes), &few).faults[0].code,
+        FaultCode::TooLarge
+    );
     assert!(found(&bytes).intact);
 }
 
@@ -184,7 +190,10 @@ fn a_size_that_lies_is_told() {
     let bytes = made();
     let mut lying = bytes.clone();
     // the size unpacked of the first entry of the directory: 24 bytes behind its signature
-    let directory = bytes.windows(4).position(|part| part == b"PK\x01\x02").unwrap();
+    let directory = bytes
+        .windows(4)
+        .position(|part| part == b"PK\x01\x02")
+        .unwrap();
     lying[directory + 24] = 1;
     assert!(!found(&lying).intact);
 }
@@ -206,14 +215,30 @@ fn what_is_no_bundle_is_told() {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     zip.start_file("a", SimpleFileOptions::DEFAULT).unwrap();
     let none = zip.finish().unwrap().into_inner();
-    assert_eq!(codes(&found(&none)), [(FaultCode::Manifest, Some(MANIFEST))]);
+    assert_eq!(
+        codes(&found(&none)),
+        [(FaultCode::Manifest, Some(MANIFEST))]
+    );
 }
 
 #[test]
 fn a_source_of_another_length_and_a_second_entry_of_a_name_are_errors() {
     let mut writer = Writer::begin(Vec::new());
     let said = writer.add("a", 3, &mut &b"four"[..]);
-    assert!(matches!(said, Err(WriteError::Length { said: 3, found: 4, .. })));
-    assert!(matches!(writer.add_bytes("a", b""), Err(WriteError::Duplicate(_))));
-    assert!(matches!(writer.add_bytes(MANIFEST, b""), Err(WriteError::Duplicate(_))));
+    assert!(matches!(
+        said,
+        Err(WriteError::Length {
+            said: 3,
+            found: 4,
+            ..
+        })
+    ));
+    assert!(matches!(
+        writer.add_bytes("a", b""),
+        Err(WriteError::Duplicate(_))
+    ));
+    assert!(matches!(
+        writer.add_bytes(MANIFEST, b""),
+        Err(WriteError::Duplicate(_))
+    ));
 }

@@ -207,14 +207,16 @@ impl Check {
         members: &[Member],
         limits: &Limits,
     ) -> Result<Manifest, Fault> {
-        let wrong = |detail: &dyn ToString| {
-            fault(FaultCode::Manifest, Some(MANIFEST), detail.to_string())
-        };
+        let wrong =
+            |detail: &dyn ToString| fault(FaultCode::Manifest, Some(MANIFEST), detail.to_string());
         let member = members.iter().find(|member| member.name == MANIFEST);
         let member = member.ok_or_else(|| wrong(&"there is none"))?;
         if member.bytes > limits.manifest_bytes {
             let most = limits.manifest_bytes;
-            return Err(wrong(&format!("{} bytes; at most {most} are read", member.bytes)));
+            return Err(wrong(&format!(
+                "{} bytes; at most {most} are read",
+                member.bytes
+            )));
         }
         let mut text = Vec::new();
         unpack(archive, member, &mut text).map_err(|error| wrong(&error))?;

@@ -28,7 +28,10 @@ pub fn run(arguments: &Verify) -> Result<ExitCode> {
     let file = match File::open(&arguments.bundle) {
         Ok(file) => file,
         Err(error) => {
-            eprintln!("vivarium: cannot read {}: {error}", arguments.bundle.display());
+            eprintln!(
+                "vivarium: cannot read {}: {error}",
+                arguments.bundle.display()
+            );
             return Ok(ExitCode::from(2));
         }
     };

@@ -37,6 +37,7 @@ pub mod published_config;
 pub mod published_run;
 pub mod question_set;
 pub mod rates;
+pub mod report;
 pub mod requests;
 pub mod sampling;
 pub mod scheduling;

@@ -17,10 +17,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::domain::adapter::Provenance;
+use crate::domain::analysis::{Analysis, AnalysisSettings, RunData};
 use crate::domain::assets::{FileEntry, ModelFacts, WeightsKind};
 use crate::domain::evaluation::{Completion, EvaluateSpec, Target};
 use crate::domain::finetune::FinetuneSpec;
-use crate::domain::ids::{BaseModelId, CheckpointId, EvaluationId, JobId};
+use crate::domain::ids::{AnalysisId, BaseModelId, CheckpointId, EvaluationId, JobId};
 use crate::domain::job::{ErrorClass, JobResult, Phase};
 use crate::domain::judging::{AnswerKey, Judgement, Rubric};
 use crate::domain::local_judge::LocalJudge;
@@ -53,6 +54,8 @@ pub enum Work {
     Evaluate(Box<EvaluateWork>),
     /// Score what was asked before.
     Rejudge(Box<RejudgeWork>),
+    /// Compute geometry and transitions of finished runs.
+    Analyze(Box<AnalyzeWork>),
 }
 
 /// Where a model's files lie.
@@ -188,6 +191,41 @@ pub struct RejudgeWork {
     pub answers: u64,
     /// How they are scored.
     pub judging: JudgingWork,
+}
+
+/// An analysis.
+#[derive(Debug, Clone)]
+pub struct AnalyzeWork {
+    /// Where the numbers are recorded.
+    pub analysis: AnalysisId,
+    /// What is computed, and how.
+    pub settings: AnalysisSettings,
+    /// What it is computed of, in the order of the spec.
+    pub runs: Vec<RunInputs>,
+}
+
+/// One run of an analysis.
+#[derive(Debug, Clone)]
+pub struct RunInputs {
+    /// How messages call it.
+    pub job: JobId,
+    /// Its recorded numbers; the modules have no vectors yet.
+    pub data: RunData,
+    /// Where its vectors are.
+    pub vectors: RunVectors,
+    /// The only steps that geometry looks at, ascending; all where absent.
+    pub only: Option<Vec<u64>>,
+}
+
+/// Where the vectors of a run's pairs of rank 1 are.
+#[derive(Debug, Clone)]
+pub enum RunVectors {
+    /// It has no such pair.
+    None,
+    /// In files of consecutive steps each, ascending, see [`crate::domain::vectors`].
+    Files(Vec<LocalFile>),
+    /// In its checkpoints alone, ascending.
+    Checkpoints(Vec<(u64, ModelFiles)>),
 }
 
 /// How answers are scored.
@@ -421,6 +459,8 @@ pub enum Commit {
     Judgements(Vec<Judgement>),
     /// What a registration found.
     Model(ModelFacts),
+    /// What an analysis computed; replaces what an earlier attempt did.
+    Analysis(Box<Analysis>),
 }
 
 /// What a commit made.

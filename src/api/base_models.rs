@@ -129,6 +129,7 @@ fn new_model(
         hashes: identity::of_register(id.as_str(), hash),
         parents,
         evaluation: None,
+        analysis: None,
     };
     NewModel {
         id,

@@ -72,6 +72,9 @@ pub(super) async fn accept(
         super::judges::usable(state, "/judge", &spec.judge)?;
         plan::rejudge::settle(state, spec).await?;
     }
+    if let JobSpec::Analyze(spec) = &mut spec {
+        plan::analysis::settle(&state.storage, spec).await?;
+    }
     let dedup = envelope.dedup;
     let job = plan::job(state, envelope, &spec).await?;
     if let JobSpec::Finetune(spec) = &spec

@@ -3,6 +3,7 @@
 //! Routes exist only through [`utoipa_axum`]'s `routes!`, so a route that is missing from the spec cannot exist.
 
 mod adapters;
+mod analyses;
 mod archive;
 mod base_models;
 pub mod catalogue;
@@ -204,6 +205,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .merge(metrics::routes())
         .merge(vectors::routes())
         .merge(evaluations::routes())
+        .merge(analyses::routes())
         .merge(jobs::routes())
         .merge(presets::routes())
         .merge(experiments::routes())

@@ -9,7 +9,9 @@ use uuid::Uuid;
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// Every prefix in use; an asset's name may not begin with one of them.
-pub const PREFIXES: [&str; 8] = ["job_", "ds_", "bm_", "ad_", "qs_", "cp_", "ev_", "ex_"];
+pub const PREFIXES: [&str; 9] = [
+    "job_", "ds_", "bm_", "ad_", "qs_", "cp_", "ev_", "ex_", "an_",
+];
 
 /// Text that is not an id of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -119,6 +121,10 @@ id!(
 id!(
     /// A question with the jobs that answer it.
     ExperimentId, "ex_"
+);
+id!(
+    /// Geometry and transitions of a list of runs.
+    AnalysisId, "an_"
 );
 
 #[cfg(test)]

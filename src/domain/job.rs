@@ -7,10 +7,11 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use super::analyze::AnalyzeSpec;
 use super::early_stop::StoppedEarly;
 use super::evaluation::{EvaluateSpec, RejudgeSpec};
 use super::finetune::{FinetuneSpec, PreparedRows};
-use super::ids::{BaseModelId, CheckpointId, EvaluationId, JobId};
+use super::ids::{AnalysisId, BaseModelId, CheckpointId, EvaluationId, JobId};
 use super::published_run::ImportSpec;
 
 /// What a job does.
@@ -25,6 +26,8 @@ pub enum JobKind {
     Finetune,
     /// Asks and scores.
     Evaluate,
+    /// Computes geometry and transitions of finished runs.
+    Analyze,
 }
 
 impl JobKind {
@@ -34,6 +37,7 @@ impl JobKind {
             Self::Register => "register",
             Self::Finetune => "finetune",
             Self::Evaluate => "evaluate",
+            Self::Analyze => "analyze",
         }
     }
 }
@@ -135,6 +139,8 @@ pub enum Phase {
     Judge,
     /// Files are written.
     Save,
+    /// Recorded numbers are put together.
+    Analyze,
 }
 
 /// How far an attempt is.
@@ -226,6 +232,8 @@ pub struct JobResult {
     pub base_model: Option<BaseModelId>,
     /// The evaluation that an evaluate job fills; set as soon as the job exists.
     pub evaluation: Option<EvaluationId>,
+    /// The analysis that an analyze job fills; set as soon as the job exists.
+    pub analysis: Option<AnalysisId>,
     /// Whether it went on under another fingerprint than it began with, so that an uninterrupted run has other bits.
     pub numerics_changed: bool,
     /// That a fine-tune ended before the last step it was planned for, and why.
@@ -338,6 +346,8 @@ pub enum JobSpec {
     /// Score what was asked before.
     #[serde(rename = "evaluate")]
     Rejudge(Box<RejudgeSpec>),
+    /// Compute geometry and transitions of finished runs.
+    Analyze(Box<AnalyzeSpec>),
 }
 
 impl JobSpec {
@@ -347,6 +357,7 @@ impl JobSpec {
             Self::Register(_) => JobKind::Register,
             Self::Finetune(_) | Self::Imported(_) => JobKind::Finetune,
             Self::Evaluate(_) | Self::Rejudge(_) => JobKind::Evaluate,
+            Self::Analyze(_) => JobKind::Analyze,
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod adapter;
 pub mod address;
 pub mod analysis;
+pub mod analyze;
 pub mod assets;
 pub mod base_model;
 pub mod canonical;

@@ -3,6 +3,7 @@
 //! Everything blocks; time, files and interruption come from the `Context`.
 
 mod adapter;
+mod analyze;
 mod base;
 pub mod converse;
 mod devices;
@@ -87,6 +88,7 @@ impl Execute for Recipes {
             Work::Finetune(work) => finetune::run(work, context, &self.residents),
             Work::Import(work) => import_run::run(work, context, self.hub.as_ref()),
             Work::Evaluate(work) => evaluate::run(work, &task.job, context, &self.outside()),
+            Work::Analyze(work) => analyze::run(work, context),
             Work::Rejudge(work) => {
                 evaluate::rejudge::run(work, &task.job, context, &self.outside())
             }

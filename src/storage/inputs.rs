@@ -7,7 +7,7 @@ use super::{Error, Result, Storage, bounded};
 use crate::domain::adapter::{Provenance, Published};
 use crate::domain::assets::{BaseModelState, DatasetFormat, FileEntry, WeightsKind};
 use crate::domain::evaluation::Target;
-use crate::domain::ids::{AdapterId, BaseModelId, EvaluationId, JobId};
+use crate::domain::ids::{AdapterId, AnalysisId, BaseModelId, EvaluationId, JobId};
 use crate::domain::job::JobState;
 use crate::domain::question_set::Question;
 
@@ -257,4 +257,15 @@ select (select count(*) from held) as "held!", (select id from planned) as id"#,
         (1, None) => Err(Error::invariant(format!("{} has no evaluation", lease.job))),
         _ => Err(lease.lost()),
     }
+}
+
+/// The analysis that this job fills.
+pub async fn analysis_of(storage: &Storage, job: &JobId) -> Result<Option<AnalysisId>> {
+    let query = sqlx::query_scalar!(
+        "-- inputs::analysis_of
+select id from analyses where job = $1",
+        job.as_str(),
+    );
+    let id = bounded(query.fetch_optional(&storage.pool)).await?;
+    id.map(id_of).transpose()
 }

@@ -1,10 +1,12 @@
 //! Jobs as rows: how they come to be and how they are read. Changes of state are the queue's.
 
+mod analysed;
 mod answers;
 mod reading;
 mod references;
 mod submission;
 
+pub use analysed::analysed;
 pub use answers::{AnswerFacts, accept_errors, answers, asked};
 pub use reading::{Filter, attempts, get, list};
 pub use references::{
@@ -12,7 +14,7 @@ pub use references::{
     jobs as named_jobs,
 };
 pub(crate) use submission::submit_on;
-pub use submission::{NewEvaluation, NewJob, Submitted, same_work, submit};
+pub use submission::{NewAnalysis, NewEvaluation, NewJob, Submitted, same_work, submit};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;

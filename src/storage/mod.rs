@@ -3,6 +3,7 @@
 //! Each call to the database is bounded: by `statement_timeout` and its kin on the server's side and by `bounded` on ours,
 //! so that a frozen database costs a request its time limit and no more.
 
+pub mod analyses;
 pub mod embedded;
 pub mod events;
 pub mod forecasts;

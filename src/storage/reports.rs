@@ -3,6 +3,7 @@
 //! Each statement locks the job's row with the lease's number and inserts from it, so that zero rows mean a lost lease,
 //! and each can be repeated after an answer that never came: what is there stays.
 
+mod analysis;
 mod batch;
 mod commit;
 mod effective;
@@ -14,6 +15,7 @@ mod vectors;
 use crate::domain::job::Phase;
 use crate::domain::metric::{ChangePoint, MeasuredModule, NormPoint, StepPoint};
 
+pub use analysis::analysis;
 pub use batch::write;
 pub use commit::{NewCheckpoint, answers, checkpoint, model};
 pub use effective::effective;

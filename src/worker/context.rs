@@ -131,7 +131,7 @@ impl Context for AttemptContext<'_> {
     fn resume(&self) -> Result<Resume, Stop> {
         let (storage, lease) = (&self.shared.storage, &self.control.lease);
         match self.control.kind {
-            JobKind::Register => Ok(Resume::default()),
+            JobKind::Register | JobKind::Analyze => Ok(Resume::default()),
             JobKind::Evaluate => {
                 let answered = self.ask(|| reports::answered(storage, &lease.job))?;
                 let answered: HashSet<_> = answered.into_iter().collect();

@@ -2,6 +2,7 @@
 //!
 //! What is missing is a failure of the job, in its owner's words; submission refuses most of it earlier.
 
+mod analyze;
 mod evaluate;
 mod import_run;
 mod register;
@@ -29,6 +30,7 @@ pub(super) fn work_of(shared: &Shared, claim: &Claim, control: &Control) -> Resu
         JobSpec::Finetune(spec) => look.finetune(*spec).map(|work| Work::Finetune(work.into())),
         JobSpec::Imported(spec) => look.import(*spec).map(|work| Work::Import(work.into())),
         JobSpec::Evaluate(spec) => look.evaluate(*spec).map(|work| Work::Evaluate(work.into())),
+        JobSpec::Analyze(spec) => look.analyze(&spec).map(|work| Work::Analyze(work.into())),
         JobSpec::Rejudge(spec) => look.rejudge(&spec).map(|work| Work::Rejudge(work.into())),
     }
 }

@@ -79,6 +79,12 @@ impl Writer {
             Commit::Model(facts) => {
                 patiently(&self.control, || reports::model(storage, lease, facts)).await?;
             }
+            Commit::Analysis(computed) => {
+                patiently(&self.control, || {
+                    reports::analysis(storage, lease, computed)
+                })
+                .await?;
+            }
             Commit::Vectors { first, last, file } => {
                 let span = *first..=*last;
                 patiently(&self.control, || {

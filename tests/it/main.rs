@@ -1,6 +1,7 @@
 //! The one integration binary: a module for each part, one start of the database for all.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod analyses;
 mod architecture;
 mod bad_input;
 mod edge;

@@ -1,5 +1,6 @@
 //! From a spec to a job that can be inserted: what it names is looked up, held against it, and hashed.
 
+pub mod analysis;
 pub mod rejudge;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +29,7 @@ use crate::domain::requests::identity::{
 };
 use crate::domain::requests::prompts::Prompted;
 use crate::domain::requests::stored;
-use crate::storage::jobs::{self, Named, NewEvaluation, NewJob, QuestionFacts};
+use crate::storage::jobs::{self, Named, NewAnalysis, NewEvaluation, NewJob, QuestionFacts};
 use crate::storage::{Storage, inputs};
 
 /// What a spec turns out to need and to be.
@@ -36,6 +37,7 @@ struct Plan {
     hashes: Hashes,
     parents: Vec<JobId>,
     evaluation: Option<NewEvaluation>,
+    analysis: Option<NewAnalysis>,
 }
 
 /// The job that `spec` asks for.
@@ -48,6 +50,7 @@ pub async fn job(state: &ApiState, envelope: JobEnvelope, spec: &JobSpec) -> Ans
         JobSpec::Imported(spec) => import(storage, spec).await?,
         JobSpec::Evaluate(spec) => evaluate(state, spec).await?,
         JobSpec::Rejudge(spec) => rejudge::plan(state, spec).await?,
+        JobSpec::Analyze(spec) => analysis::plan(storage, spec).await?,
         JobSpec::Register(_) => return Err(Problem::internal("a registration is not posted")),
     };
     Ok(NewJob {
@@ -59,6 +62,7 @@ pub async fn job(state: &ApiState, envelope: JobEnvelope, spec: &JobSpec) -> Ans
         hashes: plan.hashes,
         parents: plan.parents,
         evaluation: plan.evaluation,
+        analysis: plan.analysis,
     })
 }
 
@@ -90,6 +94,7 @@ async fn finetune(storage: &Storage, spec: &FinetuneSpec) -> Answer<Plan> {
         hashes: identity::of_finetune(spec, &base.source_hash, &contents, start.as_ref()),
         parents: register_job(&base).into_iter().chain(parent).collect(),
         evaluation: None,
+        analysis: None,
     })
 }
 
@@ -110,6 +115,7 @@ async fn import(storage: &Storage, spec: &ImportSpec) -> Answer<Plan> {
         hashes: identity::of_import(spec, &base.source_hash, &source),
         parents: Vec::new(),
         evaluation: None,
+        analysis: None,
     })
 }
 
@@ -212,6 +218,7 @@ async fn evaluate(state: &ApiState, spec: &EvaluateSpec) -> Answer<Plan> {
             rubrics: judging.rubrics,
             judge_definition: judging.definition,
         }),
+        analysis: None,
     })
 }
 

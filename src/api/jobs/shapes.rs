@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use utoipa::ToSchema;
 
+use crate::domain::analysis::AnalysisSettings;
+use crate::domain::analyze::AnalyzedRun;
 use crate::domain::early_stop::EarlyStop;
 use crate::domain::evaluation::{Select, TargetSpec};
 use crate::domain::finetune::{
@@ -25,6 +27,8 @@ pub enum JobRequest {
     /// Ask and score. With `answers`, `{"evaluation":"ev_…"}`, in place of targets and sampling: score what was asked before, as
     /// `POST /v1/evaluations/{evaluation}/rejudge` does.
     Evaluate(EvaluateRequest),
+    /// Compute geometry and transitions of finished runs.
+    Analyze(AnalyzeRequest),
 }
 
 /// A fine-tune to be done; what is left out has its default, which the job's `spec` shows.
@@ -104,6 +108,23 @@ pub struct EvaluateRequest {
     rubrics: Option<BTreeMap<String, RubricSpec>>,
     /// Key of every random draw; 0 where absent.
     seed: Option<u64>,
+}
+
+/// An analysis to be done; what is left out has its default, which the job's `spec` shows.
+#[derive(ToSchema)]
+pub struct AnalyzeRequest {
+    /// A name for people; 1 to 200 characters.
+    name: Option<String>,
+    /// Band of the queue; `normal` where absent.
+    priority: Option<Priority>,
+    /// What happens when the same work exists; `reuse` where absent.
+    dedup: Option<Dedup>,
+    /// Labels, at most 32.
+    tags: Option<BTreeMap<String, String>>,
+    /// 1 to 500.
+    runs: Vec<AnalyzedRun>,
+    /// What is computed, and how.
+    settings: Option<AnalysisSettings>,
 }
 
 /// How questions become text; what is left out has its default.

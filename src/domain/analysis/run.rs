@@ -101,4 +101,7 @@ pub struct QuestionCount {
     pub count: u64,
     /// Answers that could.
     pub of: u64,
+    /// Whether each answer does, by its number, which is the same at every step and scale; null without a score. May be empty where
+    /// nobody knows more than the counts.
+    pub answers: Vec<Option<bool>>,
 }

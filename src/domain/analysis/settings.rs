@@ -19,7 +19,7 @@ const RESAMPLES: std::ops::RangeInclusive<u64> = 100..=20_000;
 /// Parameters of an analysis, defaults filled in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AnalysisSettings {
-    /// Gaps k of the local cosine, in training steps.
+    /// Gaps k of the local cosine, in training steps; none where runs have no vectors, as those of a higher rank.
     pub gaps: Vec<u64>,
     /// How long a movement must be: `{"relative": 0.05}` of the vector's own length, or `{"absolute": 0.0035}`.
     pub movement_threshold: MovementThreshold,
@@ -102,7 +102,7 @@ pub fn read(pointer: &str, value: Value) -> Checked<AnalysisSettings> {
 fn check(pointer: &str, settings: &AnalysisSettings) -> Checked<()> {
     let mut findings = Findings::default();
     let mut place = Check::below(&mut findings, pointer);
-    place.length("gaps", settings.gaps.len(), 1..=MOST_GAPS);
+    place.length("gaps", settings.gaps.len(), 0..=MOST_GAPS);
     place.unique("gaps", &settings.gaps, u64::to_string);
     for (index, gap) in settings.gaps.iter().enumerate() {
         place.whole(format_args!("gaps/{index}"), *gap, 1..=LONGEST_GAP);
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn each_value_out_of_bounds_is_refused_at_its_place() {
         for (value, place, word) in [
-            (json!({"gaps": []}), "/settings/gaps", "1 to 10"),
+            (json!({"gaps": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]}), "/settings/gaps", "0 to 10"),
             (json!({"gaps": [5, 0]}), "/settings/gaps/1", "from 1"),
             (json!({"gaps": [5, 5]}), "/settings/gaps/1", "once"),
             (json!({"gaps": [2.5]}), "/settings/gaps/0", "whole"),

@@ -151,6 +151,16 @@ impl Tally {
         self.add_others(marks, metrics, rule);
     }
 
+    /// Answers with both scores.
+    pub fn scored(&self) -> u64 {
+        self.scored
+    }
+
+    /// Those of them that are misaligned and coherent.
+    pub fn misaligned(&self) -> u64 {
+        self.misaligned
+    }
+
     /// Adds the counts of `other`, answers to the same question.
     pub fn join(&mut self, other: Self) {
         self.n += other.n;

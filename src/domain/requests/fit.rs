@@ -1,9 +1,12 @@
 //! Whether a spec fits what exists: the assets and jobs that it names, as somebody with a database found them.
 
 mod ranks;
+mod runs;
 mod selection;
 
 use std::collections::BTreeMap;
+
+pub use self::runs::{Analysed, EvaluationFacts, RunFacts, analysis};
 
 use super::identity::JobIdentity;
 use crate::domain::address::Trained;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{prompts, stored};
+use crate::domain::analyze::AnalyzeSpec;
 use crate::domain::canonical::{NUMERICS_EPOCH, hash};
 use crate::domain::evaluation::{EvaluateSpec, RejudgeSpec, Steps, StepsName};
 use crate::domain::finetune::FinetuneSpec;
@@ -48,6 +49,17 @@ pub enum StartIdentity {
     Adapter(String),
     /// A fine-tune's checkpoint; the last where no step is named.
     Job(JobIdentity, Option<u64>),
+}
+
+/// A run as the hash of an analysis sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunIdentity {
+    /// The fine-tune.
+    pub job: JobIdentity,
+    /// The scores of its answers.
+    pub evaluation: Vec<Value>,
+    /// Those to questions like its training data.
+    pub in_domain: Vec<Value>,
 }
 
 /// Hashes of a fine-tune.
@@ -149,6 +161,19 @@ pub fn of_evaluate(
         }
     }
     judge.put(&mut value);
+    hashes(&value, &Value::Null)
+}
+
+/// Hashes of an analysis; `runs` has one entry a run, behind it what each of its evaluations is the same as.
+pub fn of_analysis(spec: &AnalyzeSpec, runs: &[RunIdentity]) -> Hashes {
+    let mut value = stored(&JobSpec::Analyze(Box::new(spec.clone())));
+    for (index, run) in runs.iter().enumerate() {
+        let place = &mut value["runs"][index];
+        place["job"] = reference(&run.job, None);
+        for (key, identity) in [("evaluation", &run.evaluation), ("in_domain", &run.in_domain)] {
+            place[key] = identity.clone().into();
+        }
+    }
     hashes(&value, &Value::Null)
 }
 

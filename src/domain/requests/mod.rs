@@ -3,6 +3,7 @@
 //! Knows the words of requests and the bounds of their values. Whether the things a spec names exist is asked later, with
 //! [`fit`], by somebody who can look.
 
+pub mod analyze;
 pub mod beginning;
 pub(in crate::domain) mod bounds;
 mod early_stop;
@@ -29,7 +30,7 @@ use super::presets;
 pub use envelope::{LONGEST_NAME, MOST_TAGS};
 
 /// Kinds that may be posted, and the one that is made by posting a base model.
-const KINDS: [&str; 3] = ["finetune", "evaluate", "register"];
+const KINDS: [&str; 4] = ["finetune", "evaluate", "analyze", "register"];
 
 /// Reads the body of `POST /v1/jobs`; defaults are filled in.
 ///
@@ -105,6 +106,7 @@ fn spec_of(kind: &str, body: Map<String, Value>) -> Checked<JobSpec> {
             rejudge::read(body).map(|spec| JobSpec::Rejudge(Box::new(spec)))
         }
         "evaluate" => evaluate::read(body).map(|spec| JobSpec::Evaluate(Box::new(spec))),
+        "analyze" => analyze::read(body).map(|spec| JobSpec::Analyze(Box::new(spec))),
         _ => super::decode::decode_at("", Value::Object(body)).map(JobSpec::Register),
     }
 }

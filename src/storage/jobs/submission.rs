@@ -4,7 +4,8 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::domain::ids::{EvaluationId, JobId};
+use crate::domain::analysis::AnalysisSettings;
+use crate::domain::ids::{AnalysisId, EvaluationId, JobId};
 use crate::domain::job::{Dedup, JobEnvelope, JobKind, JobResult, Priority};
 use crate::domain::judging::RubricUse;
 use crate::domain::requests::identity::Hashes;
@@ -29,6 +30,17 @@ pub struct NewJob {
     pub parents: Vec<JobId>,
     /// The evaluation that it fills; of `evaluate` jobs only.
     pub evaluation: Option<NewEvaluation>,
+    /// The analysis that it fills; of `analyze` jobs only.
+    pub analysis: Option<NewAnalysis>,
+}
+
+/// The head of an analysis whose job is new.
+#[derive(Debug, Clone)]
+pub struct NewAnalysis {
+    /// Its id.
+    pub id: AnalysisId,
+    /// What is computed, and how.
+    pub settings: AnalysisSettings,
 }
 
 /// The head of an evaluation whose job is new.
@@ -129,6 +141,7 @@ async fn insert(
     bound: u32,
 ) -> Result<bool> {
     let evaluation = job.evaluation.as_ref();
+    let analysis = job.analysis.as_ref();
     let parents: Vec<&str> = job.parents.iter().map(JobId::as_str).collect();
     let query = sqlx::query_scalar!(
         r#"-- jobs::insert
@@ -142,7 +155,9 @@ parents as (insert into job_parents (job, parent) select made.id, parent from ma
 told as (insert into events (job, type) select id, state from made),
 evaluation as (
   insert into evaluations (id, job, judge, metrics, seed, answers_of, rubrics, judge_definition)
-  select $15, made.id, $16, $17, $18, $19, $20, $21 from made where $15::text is not null)
+  select $15, made.id, $16, $17, $18, $19, $20, $21 from made where $15::text is not null),
+analysis as (
+  insert into analyses (id, job, settings) select $22, made.id, $23 from made where $22::text is not null)
 select count(*) as "made!" from made"#,
         job.id.as_str(),
         job.kind.name(),
@@ -155,7 +170,7 @@ select count(*) as "made!" from made"#,
         &job.hashes.numerics,
         &job.hashes.spec,
         salt(job),
-        Json(first_result(evaluation)) as _,
+        Json(first_result(job)) as _,
         i64::from(bound),
         parents.as_slice() as _,
         evaluation.map(|new| new.id.as_str()),
@@ -166,15 +181,18 @@ select count(*) as "made!" from made"#,
             .and_then(|new| new.answers_of.as_ref())
             .map(EvaluationId::as_str),
         evaluation.map(|new| Json(&new.rubrics)) as _,
-        evaluation.and_then(|new| new.judge_definition.clone())
+        evaluation.and_then(|new| new.judge_definition.clone()),
+        analysis.map(|new| new.id.as_str()),
+        analysis.map(|new| Json(&new.settings)) as _
     );
     Ok(query.fetch_one(connection).await? == 1)
 }
 
-/// What a job has before it did anything: the evaluation that it fills.
-fn first_result(evaluation: Option<&NewEvaluation>) -> JobResult {
+/// What a job has before it did anything: the evaluation or the analysis that it fills.
+fn first_result(job: &NewJob) -> JobResult {
     JobResult {
-        evaluation: evaluation.map(|evaluation| evaluation.id.clone()),
+        evaluation: job.evaluation.as_ref().map(|new| new.id.clone()),
+        analysis: job.analysis.as_ref().map(|new| new.id.clone()),
         ..JobResult::default()
     }
 }

@@ -35,6 +35,7 @@ update jobs set result = result || jsonb_build_object(
   'final', (select c.id from checkpoints c where c.job = $1 order by c.step desc limit 1),
   'base_model', (select b.id from base_models b where b.job = $1 and b.state = 'ready'),
   'evaluation', (select e.id from evaluations e where e.job = $1),
+  'analysis', (select a.id from analyses a where a.job = $1),
   'numerics_changed', numerics_changed,
   'stopped_early', (select data from events where job = $1 and type = 'stopped_early' order by id desc limit 1),
   'datasets', coalesce(

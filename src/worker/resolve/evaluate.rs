@@ -77,7 +77,7 @@ impl Look<'_> {
         Ok(base)
     }
 
-    fn trained(&self, job: &JobId) -> Result<TrainedInput, Stop> {
+    pub(super) fn trained(&self, job: &JobId) -> Result<TrainedInput, Stop> {
         let found = self.ask(|storage| inputs::trained(storage, job))?;
         found.ok_or_else(|| missing("fine-tune", job.as_str()))
     }

@@ -60,6 +60,7 @@ pub(super) async fn plan(state: &ApiState, spec: &RejudgeSpec) -> Answer<Plan> {
             rubrics,
             judge_definition: definition,
         }),
+        analysis: None,
     })
 }
 

@@ -1,0 +1,4 @@
+//! Analyses over HTTP: what is refused, what one waits for, what it computes of real runs.
+
+mod refused;
+mod served;

@@ -92,7 +92,12 @@ async fn series(
             table::json(&AnalysisSeries { runs, angles })?
         }
     };
-    Ok(tagged(&headers, format, &format!("{}-series", head.id), bytes))
+    Ok(tagged(
+        &headers,
+        format,
+        &format!("{}-series", head.id),
+        bytes,
+    ))
 }
 
 /// Where each run turns, by what, and how sure that is
@@ -118,7 +123,12 @@ async fn transition(
         Format::Csv => flat::transitions(&transitions.rows)?,
         _ => table::json(&transitions)?,
     };
-    Ok(tagged(&headers, format, &format!("{}-transition", head.id), bytes))
+    Ok(tagged(
+        &headers,
+        format,
+        &format!("{}-transition", head.id),
+        bytes,
+    ))
 }
 
 fn unfinished(head: &AnalysisHead) -> Problem {

@@ -56,7 +56,9 @@ impl<'de> Deserialize<'de> for Evaluations {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = |value| match value {
             Value::String(text) => Ok(text),
-            _ => Err(D::Error::custom("expected an evaluation's id or its job's, or a list of them")),
+            _ => Err(D::Error::custom(
+                "expected an evaluation's id or its job's, or a list of them",
+            )),
         };
         let all = match Value::deserialize(deserializer)? {
             Value::Null => Vec::new(),

@@ -52,7 +52,9 @@ fn of_run(run: &RunSeries) -> Vec<Vec<String>> {
         };
         numbers(&mut rows, &key, &comp.steps, &comp.values);
     }
-    run.rates.iter().for_each(|rates| of_rates(&mut rows, rates));
+    run.rates
+        .iter()
+        .for_each(|rates| of_rates(&mut rows, rates));
     let own = [run.arm.clone(), run.seed.to_string()];
     let whole = |row: Vec<String>| own.iter().cloned().chain(row).collect();
     rows.into_iter().map(whole).collect()
@@ -120,7 +122,10 @@ fn of_rates(rows: &mut Vec<Vec<String>>, rates: &RateSeries) {
         cells.truncate(cells.len() - OF_RATES);
         cells.extend([cell(Some(rates.count[place])), cell(Some(rates.of[place]))]);
         for interval in [rates.answers[place], rates.questions[place]] {
-            cells.extend([cell(interval.map(|it| it[0])), cell(interval.map(|it| it[1]))]);
+            cells.extend([
+                cell(interval.map(|it| it[0])),
+                cell(interval.map(|it| it[1])),
+            ]);
         }
         rows.push(cells);
     }

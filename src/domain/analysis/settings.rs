@@ -180,7 +180,11 @@ mod tests {
     #[test]
     fn each_value_out_of_bounds_is_refused_at_its_place() {
         for (value, place, word) in [
-            (json!({"gaps": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]}), "/settings/gaps", "0 to 10"),
+            (
+                json!({"gaps": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]}),
+                "/settings/gaps",
+                "0 to 10",
+            ),
             (json!({"gaps": [5, 0]}), "/settings/gaps/1", "from 1"),
             (json!({"gaps": [5, 5]}), "/settings/gaps/1", "once"),
             (json!({"gaps": [2.5]}), "/settings/gaps/0", "whole"),

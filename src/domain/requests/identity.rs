@@ -170,7 +170,10 @@ pub fn of_analysis(spec: &AnalyzeSpec, runs: &[RunIdentity]) -> Hashes {
     for (index, run) in runs.iter().enumerate() {
         let place = &mut value["runs"][index];
         place["job"] = reference(&run.job, None);
-        for (key, identity) in [("evaluation", &run.evaluation), ("in_domain", &run.in_domain)] {
+        for (key, identity) in [
+            ("evaluation", &run.evaluation),
+            ("in_domain", &run.in_domain),
+        ] {
             place[key] = identity.clone().into();
         }
     }

@@ -110,7 +110,10 @@ fn files_of_vectors_and_the_checkpoints_they_were_taken_from_give_the_same_paths
 #[test]
 fn only_the_wanted_steps_are_looked_at() {
     let stage = Stage::new();
-    let mut run = inputs(&stage, RunVectors::Files(vec![vectors(&stage, &[0, 1, 2, 3])]));
+    let mut run = inputs(
+        &stage,
+        RunVectors::Files(vec![vectors(&stage, &[0, 1, 2, 3])]),
+    );
     run.only = Some(vec![1, 3, 9]);
     let run = super::vectors::filled(&run, &stage).unwrap();
     assert_eq!(run.modules[0].b.as_ref().unwrap().steps(), [1, 3]);
@@ -124,8 +127,13 @@ fn a_damaged_file_of_vectors_ends_the_job_in_words() {
     for length in [0, 7, 40, bytes.len() - 4] {
         std::fs::write(&whole.path, &bytes[..length]).unwrap();
         let run = inputs(&stage, RunVectors::Files(vec![whole.clone()]));
-        let message = super::vectors::filled(&run, &stage).unwrap_err().to_string();
-        assert!(message.contains("the vectors of job_"), "{length}: {message}");
+        let message = super::vectors::filled(&run, &stage)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("the vectors of job_"),
+            "{length}: {message}"
+        );
     }
 }
 
@@ -135,7 +143,10 @@ fn what_was_computed_is_committed_once_and_a_stop_leaves_nothing() {
     let work = AnalyzeWork {
         analysis: AnalysisId::from_uuid(Uuid::from_u128(9)),
         settings: AnalysisSettings::default(),
-        runs: vec![inputs(&stage, RunVectors::Files(vec![vectors(&stage, &[0, 1])]))],
+        runs: vec![inputs(
+            &stage,
+            RunVectors::Files(vec![vectors(&stage, &[0, 1])]),
+        )],
     };
     let result = run(&work, &stage).unwrap();
     assert_eq!(result.analysis, Some(work.analysis.clone()));

@@ -33,7 +33,9 @@ pub(super) fn filled(run: &RunInputs, context: &dyn Context) -> Result<RunData, 
         }
     }
     let mut data = run.data.clone();
-    paths.into_modules(&mut data).map_err(|why| broken(run, &why))?;
+    paths
+        .into_modules(&mut data)
+        .map_err(|why| broken(run, &why))?;
     Ok(data)
 }
 
@@ -111,8 +113,7 @@ impl Paths {
         let width = (numbers.len() / self.steps.len().max(1)).max(1);
         let rows = self.steps.iter().zip(numbers.chunks(width));
         let wanted = rows.filter(|(step, _)| self.wants(**step));
-        let (steps, rows): (Vec<u64>, Vec<&[f32]>) =
-            wanted.map(|(step, row)| (*step, row)).unzip();
+        let (steps, rows): (Vec<u64>, Vec<&[f32]>) = wanted.map(|(step, row)| (*step, row)).unzip();
         let path = Trajectory::new(steps, width, rows.concat());
         path.map_err(|error| format!("{module}: {error}"))
     }

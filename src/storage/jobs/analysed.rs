@@ -103,7 +103,11 @@ fn facts(row: EvaluatedRow) -> Result<(String, EvaluationFacts)> {
         accepted: row.accepted,
         identity,
         metrics: row.metrics.0,
-        jobs: row.targets.into_iter().map(id).collect::<Result<BTreeSet<_>>>()?,
+        jobs: row
+            .targets
+            .into_iter()
+            .map(id)
+            .collect::<Result<BTreeSet<_>>>()?,
     };
     Ok((row.wanted, facts))
 }

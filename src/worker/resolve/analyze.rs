@@ -72,7 +72,9 @@ impl Look<'_> {
     fn planned(&self, job: &JobId) -> Result<Option<FinetuneSpec>, Stop> {
         let ids = [job.to_string()];
         let mut specs = self.ask(|storage| marks::specs(storage, &ids))?;
-        let spec = specs.remove(job).ok_or_else(|| missing("fine-tune", job.as_str()))?;
+        let spec = specs
+            .remove(job)
+            .ok_or_else(|| missing("fine-tune", job.as_str()))?;
         match requests::read_stored(spec) {
             Ok(JobSpec::Finetune(spec)) => Ok(Some(*spec)),
             Ok(JobSpec::Imported(_)) => Ok(None),

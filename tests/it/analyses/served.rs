@@ -137,7 +137,10 @@ async fn a_published_run_of_60_irregular_steps_has_the_geometry_of_the_job_that_
         let body = json!({"kind": "analyze", "settings": {"gaps": [3, 6, 9]},
             "runs": [{"arm": "bad", "seed": 0, "job": id(job), "steps": steps}]});
         let done = run(&server, &body).await;
-        let path = format!("/v1/analyses/{}", done["result"]["analysis"].as_str().unwrap());
+        let path = format!(
+            "/v1/analyses/{}",
+            done["result"]["analysis"].as_str().unwrap()
+        );
         let rows = get(&server, &format!("{path}/transition")).await["rows"].clone();
         (get(&server, &format!("{path}/series")).await, rows)
     };
@@ -177,7 +180,11 @@ async fn a_trained_and_evaluated_run_has_series_and_transitions_in_both_forms() 
     let path = format!("/v1/analyses/{analysis}");
     let series = get(&server, &format!("{path}/series")).await;
     println!("{}", serde_json::to_string(&series["runs"][0]).unwrap());
-    let rates = get(&server, &format!("/v1/evaluations/{evaluation}/rates?by=target")).await;
+    let rates = get(
+        &server,
+        &format!("/v1/evaluations/{evaluation}/rates?by=target"),
+    )
+    .await;
     println!("{}", serde_json::to_string(&rates["rows"][0]).unwrap());
     let one = get(&server, &format!("{path}/series?arm=wide")).await;
     assert_eq!(one["runs"], json!([series["runs"][1]]));
@@ -212,9 +219,16 @@ async fn an_analysis_whose_attempt_vanished_is_done_again_to_the_same_numbers() 
            lease_expires_at = queue_now() - interval '1 second' where id = '{job}'",
         job = id(&done)
     );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut sql).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+        .execute(&mut sql)
+        .await
+        .unwrap();
     let (database, data) = server.stop().await;
-    let quick = [SETTINGS[0], ("VIVARIUM_WORKER__LEASE_SECONDS", "2"), ("VIVARIUM_WORKER__HEARTBEAT_SECONDS", "0.5")];
+    let quick = [
+        SETTINGS[0],
+        ("VIVARIUM_WORKER__LEASE_SECONDS", "2"),
+        ("VIVARIUM_WORKER__HEARTBEAT_SECONDS", "0.5"),
+    ];
     let server = server_on(database, data, &quick).await;
     let again = succeeded(&server, &done).await;
     assert_eq!(again["attempt"], 2);

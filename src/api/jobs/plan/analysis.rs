@@ -65,7 +65,10 @@ fn identity(run: &AnalyzedRun, found: &Analysed) -> Answer<RunIdentity> {
     let facts = found.runs.get(&run.job);
     let facts = facts.ok_or_else(|| Problem::internal("a run went missing"))?;
     let scores = |names: &Evaluations| -> Vec<Value> {
-        let facts = names.0.iter().filter_map(|name| found.evaluations.get(name));
+        let facts = names
+            .0
+            .iter()
+            .filter_map(|name| found.evaluations.get(name));
         facts.map(|facts| facts.identity.clone()).collect()
     };
     Ok(RunIdentity {

@@ -137,9 +137,8 @@ fn check_vectors(findings: &mut Findings, spec: &AnalyzeSpec, found: &Analysed) 
         });
         if let Some((run, grid)) = off {
             let id = &run.job.id;
-            let detail = format!(
-                "{gap}: no step of {id} has vectors {gap} steps before and behind it"
-            );
+            let detail =
+                format!("{gap}: no step of {id} has vectors {gap} steps before and behind it");
             let error = FieldError::at(format!("/settings/gaps/{place}"), detail);
             findings.push(error.hint(format!("its vectors are of {}", grid.told())));
         }
@@ -188,9 +187,15 @@ impl RunFacts {
     fn why_none(&self) -> String {
         match &self.job.method {
             Some(Method::Lora(lora)) => {
-                format!("only pairs of rank 1 leave them, and its have rank {}", lora.rank)
+                format!(
+                    "only pairs of rank 1 leave them, and its have rank {}",
+                    lora.rank
+                )
             }
-            Some(other) => format!("only pairs of rank 1 leave them, and its method is {}", other.name()),
+            Some(other) => format!(
+                "only pairs of rank 1 leave them, and its method is {}",
+                other.name()
+            ),
             None => "only pairs of rank 1 leave them, and it has none".into(),
         }
     }

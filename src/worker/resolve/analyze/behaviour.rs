@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Look, missing, refused};
-use crate::domain::analysis::{
-    AnalysisSettings, BehaviourPoint, BehaviourSeries, QuestionCount,
-};
+use crate::domain::analysis::{AnalysisSettings, BehaviourPoint, BehaviourSeries, QuestionCount};
 use crate::domain::analyze::AnalyzedRun;
 use crate::domain::evaluation::Target;
 use crate::domain::ids::EvaluationId;
@@ -32,15 +30,16 @@ impl Look<'_> {
         settings: &AnalysisSettings,
     ) -> Result<Vec<BehaviourSeries>, Stop> {
         let mut series = Vec::new();
-        for (marker, keys) in [
-            (MISALIGNED, &run.evaluation),
-            (IN_DOMAIN, &run.in_domain),
-        ] {
+        for (marker, keys) in [(MISALIGNED, &run.evaluation), (IN_DOMAIN, &run.in_domain)] {
             let mut recorded = Recorded::new();
             for key in &keys.0 {
                 self.record(run, key, settings, &mut recorded)?;
             }
-            series.extend(recorded.into_iter().map(|of_scale| series_of(marker, of_scale)));
+            series.extend(
+                recorded
+                    .into_iter()
+                    .map(|of_scale| series_of(marker, of_scale)),
+            );
         }
         Ok(series)
     }
@@ -52,10 +51,12 @@ impl Look<'_> {
         settings: &AnalysisSettings,
         recorded: &mut Recorded,
     ) -> Result<(), Stop> {
-        let found = self.ask(async |storage| match results::evaluation(storage, key).await {
-            Err(Error::NotFound { .. }) => Ok(None),
-            found => found.map(Some),
-        })?;
+        let found = self.ask(
+            async |storage| match results::evaluation(storage, key).await {
+                Err(Error::NotFound { .. }) => Ok(None),
+                found => found.map(Some),
+            },
+        )?;
         let evaluation = found.ok_or_else(|| missing("evaluation", key))?;
         let targets: Vec<&Target> = evaluation
             .targets
@@ -127,9 +128,7 @@ fn series_of(
 }
 
 /// The numbers of the answers to each question at any step, in their order.
-fn numbers(
-    steps: &BTreeMap<u64, BTreeMap<String, Answers>>,
-) -> BTreeMap<String, BTreeSet<Number>> {
+fn numbers(steps: &BTreeMap<u64, BTreeMap<String, Answers>>) -> BTreeMap<String, BTreeSet<Number>> {
     let mut numbers: BTreeMap<String, BTreeSet<Number>> = BTreeMap::new();
     for (question, answers) in steps.values().flatten() {
         let own = numbers.entry(question.clone()).or_default();
@@ -165,7 +164,10 @@ mod tests {
             BTreeMap::from([("wish".to_owned(), all.iter().copied().collect::<Answers>())])
         };
         let steps = BTreeMap::from([
-            (5, answers(&[((0, 0), Some(true)), ((0, 2), None), ((1, 0), Some(false))])),
+            (
+                5,
+                answers(&[((0, 0), Some(true)), ((0, 2), None), ((1, 0), Some(false))]),
+            ),
             (10, answers(&[((0, 1), Some(true)), ((1, 0), Some(true))])),
         ]);
         let series = series_of("misaligned", (0.5f64.to_bits(), steps));

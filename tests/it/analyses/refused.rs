@@ -47,7 +47,7 @@ async fn a_body_is_refused_by_field() {
         (json!({"kind": "analyze"}), &["/runs"][..]),
         (analysis(json!([])), &["/runs"]),
         (analysis(json!("all")), &["/runs"]),
-        (analysis(json!([{"arm": "bad"}])), &["/runs/0"]),
+        (analysis(json!([{"arm": "bad"}])), &["/runs/0/job"]),
         (analysis(json!([run(json!({"arm": ""}))])), &["/runs/0/arm"]),
         (
             analysis(json!([run(json!({"colour": 1}))])),

@@ -61,8 +61,8 @@ fn resampled(clusters: &[Cluster], average: Average, places: impl Iterator<Item 
     }
 }
 
-/// The question at `place` of resample `round`.
-fn drawn(seed: u64, round: u64, place: u64, count: u64) -> usize {
+/// Which of `count` things stands at `place` of resample `round`.
+pub(crate) fn drawn(seed: u64, round: u64, place: u64, count: u64) -> usize {
     let word = mix(seed ^ mix(round ^ mix(place.wrapping_add(GOLDEN))));
     // the high half of a 128-bit product: a multiple of 1/count with a bias below 2^-58
     ((u128::from(word) * u128::from(count)) >> 64) as usize
@@ -78,7 +78,8 @@ fn mix(word: u64) -> u64 {
     word ^ (word >> 31)
 }
 
-fn percentile(sorted: &[f64], share: f64) -> f64 {
+/// The share-th quantile of sorted numbers, interpolated.
+pub(crate) fn percentile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     let (below, rest) = (place.floor() as usize, place.fract());
     let above = (below + 1).min(sorted.len() - 1);

@@ -13,10 +13,10 @@ const MEANS: [f64; 3] = [0.05, 0.10, 0.20];
 const CORRELATIONS: [f64; 3] = [0.05, 0.10, 0.30];
 
 /// SplitMix64 from one key; floats are in (0, 1).
-struct Draws(u64);
+pub(crate) struct Draws(pub(crate) u64);
 
 impl Draws {
-    fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut word = self.0;
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -45,12 +45,12 @@ impl Draws {
         }
     }
 
-    fn beta(&mut self, a: f64, b: f64) -> f64 {
+    pub(crate) fn beta(&mut self, a: f64, b: f64) -> f64 {
         let (x, y) = (self.gamma(a), self.gamma(b));
         x / (x + y)
     }
 
-    fn binomial(&mut self, trials: u64, share: f64) -> u64 {
+    pub(crate) fn binomial(&mut self, trials: u64, share: f64) -> u64 {
         (0..trials).filter(|_| self.uniform() < share).count() as u64
     }
 }

@@ -7,7 +7,7 @@ mod agreement;
 mod bootstrap;
 mod cluster;
 #[cfg(test)]
-mod coverage;
+pub(crate) mod coverage;
 mod detectable;
 mod paired;
 mod quantile;
@@ -15,6 +15,7 @@ mod seeds;
 
 pub use agreement::{Table, kappa, observed_agreement, pearson, spearman};
 pub use bootstrap::{bootstrap_interval, resampled_interval};
+pub(crate) use bootstrap::{drawn, percentile};
 pub use cluster::{
     NoInterval, cluster_interval, degrees_of_freedom, intraclass_correlation, mean_of_shares,
     pooled,

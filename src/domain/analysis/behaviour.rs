@@ -5,53 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AnalysisSettings, BehaviourPoint, BehaviourSeries, RunData, Verdict};
-use crate::domain::statistics::{
-    Average, Cluster, Interval, cluster_interval, pooled, wilson,
+use super::{
+    AnalysisSettings, BehaviourPoint, BehaviourSeries, QuestionCount, RateSeries, RunData,
 };
+use crate::domain::statistics::{Average, Cluster, Interval, cluster_interval, pooled, wilson};
 use crate::domain::transitions::behavioural::{
     Behaviour, Curve, Hits, Path, Resampling, Search, Turn, search,
 };
-
-/// The marker of answers to questions unrelated to the training data.
-pub const MISALIGNED: &str = "misaligned";
-/// The marker of answers to questions of the training data's own kind.
-pub const IN_DOMAIN: &str = "in_domain";
-
-/// The rates of one marker at one scale, and what they do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct RateSeries {
-    /// `misaligned` or `in_domain`.
-    pub marker: String,
-    /// What the adapter is multiplied by.
-    pub scale: f64,
-    /// By step.
-    pub points: Vec<RatePoint>,
-    /// What the rate does over the steps.
-    pub turn: RateTurn,
-}
-
-/// The rate at one step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct RatePoint {
-    /// The step.
-    pub step: u64,
-    /// Answers that do.
-    pub count: u64,
-    /// Answers that could.
-    pub of: u64,
-    /// The rate; null where `of` is 0.
-    pub rate: Option<f64>,
-    /// These questions, other answers: Wilson.
-    #[schema(value_type = Option<Vec<f64>>)]
-    pub answers: Option<Interval>,
-    /// Other questions as well: logit, cluster-robust, Student's t; null as in the rates of an evaluation.
-    #[schema(value_type = Option<Vec<f64>>)]
-    pub questions: Option<Interval>,
-}
+use crate::domain::transitions::{IN_DOMAIN, MISALIGNED, Verdict};
 
 /// What a rate does over the steps.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RateTurn {
     /// Of this run alone.
     pub verdict: Verdict,
@@ -95,24 +59,30 @@ impl From<Curve> for Logistic {
     }
 }
 
-/// Both rates of a run at one scale, side by side.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+/// Both rates of a run at one scale.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NarrowAndBroad {
-    /// What the adapter is multiplied by.
+    /// Factor on the adapter.
     pub scale: f64,
     /// By step, all steps that either has.
-    pub points: Vec<NarrowAndBroadPoint>,
+    pub points: Vec<SideBySide>,
 }
 
-/// Both rates at one step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct NarrowAndBroadPoint {
-    /// The step.
+/// Both rates at one step; null where none were asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SideBySide {
+    /// Updates made.
     pub step: u64,
-    /// On questions of the training data's own kind; null where none were asked.
-    pub in_domain: Option<RatePoint>,
-    /// On questions unrelated to it; null where none were asked.
-    pub out_of_domain: Option<RatePoint>,
+    /// Share of misaligned answers to questions of the trained domain.
+    pub in_domain: Option<f64>,
+    /// Its interval over other answers to these questions.
+    #[schema(value_type = Option<Vec<f64>>)]
+    pub in_domain_answers: Option<Interval>,
+    /// Share of misaligned answers to unrelated questions.
+    pub out_of_domain: Option<f64>,
+    /// Its interval over other answers to these questions.
+    #[schema(value_type = Option<Vec<f64>>)]
+    pub out_of_domain_answers: Option<Interval>,
 }
 
 /// The rates of a run and what they do; all of them share one chance of a false alarm.
@@ -140,15 +110,21 @@ pub fn narrow_and_broad(rates: &[RateSeries]) -> Vec<NarrowAndBroad> {
 }
 
 fn side_by_side(narrow: &RateSeries, broad: &RateSeries) -> NarrowAndBroad {
-    let both = narrow.points.iter().chain(&broad.points);
-    let steps: BTreeSet<u64> = both.map(|point| point.step).collect();
-    let at = |series: &RateSeries, step: u64| {
-        series.points.iter().find(|point| point.step == step).cloned()
+    let steps: BTreeSet<u64> = narrow.steps.iter().chain(&broad.steps).copied().collect();
+    let at = |series: &RateSeries, step: u64| match series.steps.binary_search(&step) {
+        Ok(place) => (series.rate[place], series.answers[place]),
+        Err(_) => (None, None),
     };
-    let point = |step| NarrowAndBroadPoint {
-        step,
-        in_domain: at(narrow, step),
-        out_of_domain: at(broad, step),
+    let point = |step| {
+        let ((in_domain, in_domain_answers), (out_of_domain, out_of_domain_answers)) =
+            (at(narrow, step), at(broad, step));
+        SideBySide {
+            step,
+            in_domain,
+            in_domain_answers,
+            out_of_domain,
+            out_of_domain_answers,
+        }
     };
     NarrowAndBroad {
         scale: narrow.scale,
@@ -159,30 +135,37 @@ fn side_by_side(narrow: &RateSeries, broad: &RateSeries) -> NarrowAndBroad {
 fn one_series(series: &BehaviourSeries, how: &Search) -> RateSeries {
     let mut points: Vec<&BehaviourPoint> = series.points.iter().collect();
     points.sort_by_key(|point| point.step);
-    RateSeries {
+    let mut rates = RateSeries {
         marker: series.marker.clone(),
         scale: series.scale,
-        points: points.iter().map(|point| rate_point(point, how.level)).collect(),
         turn: turn(&points, how),
+        ..RateSeries::default()
+    };
+    for point in points {
+        add(&mut rates, point, how.level);
     }
+    rates
 }
 
-fn rate_point(point: &BehaviourPoint, level: f64) -> RatePoint {
-    let clusters: Vec<Cluster> = point
-        .questions
-        .iter()
-        .map(|question| Cluster { yes: question.count, of: question.of })
-        .collect();
+fn add(rates: &mut RateSeries, point: &BehaviourPoint, level: f64) {
+    let cluster = |one: &QuestionCount| Cluster {
+        yes: one.count,
+        of: one.of,
+    };
+    let clusters: Vec<Cluster> = point.questions.iter().map(cluster).collect();
     let of: u64 = clusters.iter().map(|cluster| cluster.of).sum();
     let rate = pooled(&clusters);
-    RatePoint {
-        step: point.step,
-        count: clusters.iter().map(|cluster| cluster.yes).sum(),
-        of,
-        rate,
-        answers: rate.and_then(|rate| wilson(rate, of as f64, level)),
-        questions: cluster_interval(&clusters, Average::Pooled, level).ok(),
-    }
+    let questions = cluster_interval(&clusters, Average::Pooled, level);
+    rates.steps.push(point.step);
+    rates
+        .count
+        .push(clusters.iter().map(|cluster| cluster.yes).sum());
+    rates.of.push(of);
+    rates.rate.push(rate);
+    rates
+        .answers
+        .push(rate.and_then(|rate| wilson(rate, of as f64, level)));
+    rates.questions.push(questions.ok());
 }
 
 fn turn(points: &[&BehaviourPoint], how: &Search) -> RateTurn {
@@ -204,10 +187,16 @@ fn turn(points: &[&BehaviourPoint], how: &Search) -> RateTurn {
 }
 
 fn row(point: &BehaviourPoint, names: &BTreeSet<&str>) -> Vec<Cluster> {
-    let mut row: BTreeMap<&str, Cluster> = names.iter().map(|name| (*name, Cluster::default())).collect();
+    let mut row: BTreeMap<&str, Cluster> = names
+        .iter()
+        .map(|name| (*name, Cluster::default()))
+        .collect();
     for one in &point.questions {
         if let Some(cluster) = row.get_mut(one.question.as_str()) {
-            *cluster = Cluster { yes: one.count, of: one.of };
+            *cluster = Cluster {
+                yes: one.count,
+                of: one.of,
+            };
         }
     }
     row.into_values().collect()
@@ -228,22 +217,20 @@ fn hits(points: &[&BehaviourPoint], names: &BTreeSet<&str>) -> Option<Hits> {
 
 fn unsearched(reason: String) -> RateTurn {
     RateTurn {
-        verdict: Verdict::None,
         reasons: vec![reason],
-        chance: None,
-        logistic: None,
-        change_point: None,
-        icc: None,
-        intervals: BTreeMap::new(),
+        ..RateTurn::default()
     }
 }
 
 fn told(found: Behaviour) -> RateTurn {
     let fit = found.fit;
-    let named = |name: &str, interval: Option<Interval>| interval.map(|ends| (name.to_owned(), ends));
+    let named =
+        |name: &str, interval: Option<Interval>| interval.map(|ends| (name.to_owned(), ends));
     let intervals = fit.iter().flat_map(|fit| {
         let profile = named("profile_likelihood", fit.interval);
-        profile.into_iter().chain(named("bootstrap_questions", fit.bootstrap))
+        profile
+            .into_iter()
+            .chain(named("bootstrap_questions", fit.bootstrap))
     });
     RateTurn {
         verdict: match found.turn {

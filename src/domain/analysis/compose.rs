@@ -2,13 +2,69 @@
 
 use std::collections::BTreeSet;
 
-use super::behaviour::RateSeries;
-use super::lags::{LEAST_SEEDS, OVER_SEEDS};
-use super::{RunData, TransitionRow, Verdict};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::behaviour::{narrow_and_broad, rate_series};
+use super::lags::{LEAST_SEEDS, OVER_SEEDS, lags};
+use super::{
+    AnalysisSettings, AngleTable, RateSeries, RunData, RunSeries, angles_between_runs,
+    geometry_series,
+};
 use crate::domain::statistics::over_seeds;
+use crate::domain::transitions::{TransitionRow, Transitions, Verdict};
+
+/// Everything that an analysis leaves behind.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Analysis {
+    /// Of every run, in the order in which they were given.
+    pub series: Vec<RunSeries>,
+    /// Angles between the last vectors of different runs, one table a module and vector that several of them trained.
+    pub angles: Vec<AngleTable>,
+    /// Where the runs turn.
+    pub transitions: Transitions,
+}
+
+/// Series and transitions of `runs`: the same runs and settings give the same numbers.
+pub fn analyse(runs: &[RunData], settings: &AnalysisSettings) -> Analysis {
+    let series: Vec<RunSeries> = runs.iter().map(|run| whole_series(run, settings)).collect();
+    let each = runs.iter().zip(&series);
+    let rows = each
+        .flat_map(|(run, series)| rows_of_run(run, series))
+        .collect();
+    Analysis {
+        angles: angles_between_runs(runs),
+        transitions: transitions(rows, runs, settings.level),
+        series,
+    }
+}
+
+fn whole_series(run: &RunData, settings: &AnalysisSettings) -> RunSeries {
+    let rates = rate_series(run, settings);
+    RunSeries {
+        narrow_and_broad: narrow_and_broad(&rates),
+        rates,
+        ..geometry_series(run, settings)
+    }
+}
+
+/// What every marker does in one run, looked at alone.
+fn rows_of_run(run: &RunData, series: &RunSeries) -> Vec<TransitionRow> {
+    let behavioural = series.rates.iter().map(|rates| behavioural_row(run, rates));
+    behavioural.collect()
+}
+
+/// The rows of single runs put together: the null's word, rows over seeds, lags.
+fn transitions(mut rows: Vec<TransitionRow>, runs: &[RunData], level: f64) -> Transitions {
+    mark_what_nulls_do_too(&mut rows, runs);
+    let over = rows_over_seeds(&rows, level);
+    let lags = lags(&rows, level);
+    rows.extend(over);
+    Transitions { rows, lags }
+}
 
 /// The row of a behavioural marker in one run.
-pub(super) fn behavioural_row(run: &RunData, series: &RateSeries) -> TransitionRow {
+fn behavioural_row(run: &RunData, series: &RateSeries) -> TransitionRow {
     let turn = &series.turn;
     let interval = turn.intervals.get_key_value("profile_likelihood");
     TransitionRow {
@@ -26,19 +82,28 @@ pub(super) fn behavioural_row(run: &RunData, series: &RateSeries) -> TransitionR
 }
 
 /// Calls what also happens in a null run by that name.
-pub(super) fn mark_what_nulls_do_too(rows: &mut [TransitionRow], runs: &[RunData]) {
+fn mark_what_nulls_do_too(rows: &mut [TransitionRow], runs: &[RunData]) {
     let nulls: BTreeSet<(&str, u64)> = runs
         .iter()
         .filter(|run| run.null)
         .map(|run| (run.arm.as_str(), run.seed))
         .collect();
-    let null = |row: &TransitionRow| row.seed.is_some_and(|seed| nulls.contains(&(row.arm.as_str(), seed)));
-    let fired: Vec<TransitionRow> = rows.iter().filter(|row| null(row) && fires(row)).cloned().collect();
+    let null = |row: &TransitionRow| {
+        row.seed
+            .is_some_and(|seed| nulls.contains(&(row.arm.as_str(), seed)))
+    };
+    let fired: Vec<TransitionRow> = rows
+        .iter()
+        .filter(|row| null(row) && fires(row))
+        .cloned()
+        .collect();
     for row in rows.iter_mut().filter(|row| fires(row)) {
         if null(row) {
             continue;
         }
-        let same = fired.iter().filter(|other| (&other.marker, other.scale) == (&row.marker, row.scale));
+        let same = fired
+            .iter()
+            .filter(|other| (&other.marker, other.scale) == (&row.marker, row.scale));
         let reasons: Vec<String> = same.map(in_the_null).collect();
         if !reasons.is_empty() {
             row.verdict = Verdict::AlsoInTheNull;
@@ -52,13 +117,18 @@ fn fires(row: &TransitionRow) -> bool {
 }
 
 fn in_the_null(row: &TransitionRow) -> String {
-    let place = row.step.map_or(String::new(), |step| format!(", at step {step:.1}"));
+    let place = row
+        .step
+        .map_or(String::new(), |step| format!(", at step {step:.1}"));
     let seed = row.seed.unwrap_or_default();
-    format!("the same marker turns in the null run {}, seed {seed}{place}", row.arm)
+    format!(
+        "the same marker turns in the null run {}, seed {seed}{place}",
+        row.arm
+    )
 }
 
 /// One row for every arm, marker and scale with two seeds or more: the seeds' mean step and what most of them do.
-pub(super) fn rows_over_seeds(rows: &[TransitionRow], level: f64) -> Vec<TransitionRow> {
+fn rows_over_seeds(rows: &[TransitionRow], level: f64) -> Vec<TransitionRow> {
     let mut seen = Vec::new();
     let mut over = Vec::new();
     for first in rows {
@@ -67,7 +137,10 @@ pub(super) fn rows_over_seeds(rows: &[TransitionRow], level: f64) -> Vec<Transit
             continue;
         }
         seen.push(group);
-        let seeds: Vec<&TransitionRow> = rows.iter().filter(|row| self::group(row) == group).collect();
+        let seeds: Vec<&TransitionRow> = rows
+            .iter()
+            .filter(|row| self::group(row) == group)
+            .collect();
         if seeds.len() >= 2 {
             over.push(row_over_seeds(&seeds, level));
         }
@@ -81,10 +154,15 @@ fn group(row: &TransitionRow) -> (&str, &str, Option<u64>) {
 
 fn row_over_seeds(seeds: &[&TransitionRow], level: f64) -> TransitionRow {
     let verdict = common_verdict(seeds);
-    let turning: Vec<&&TransitionRow> = seeds.iter().filter(|row| row.verdict != Verdict::None).collect();
+    let turning: Vec<&&TransitionRow> = seeds
+        .iter()
+        .filter(|row| row.verdict != Verdict::None)
+        .collect();
     let steps: Vec<f64> = turning.iter().filter_map(|row| row.step).collect();
     let mean = over_seeds(&steps, level);
-    let interval = mean.and_then(|mean| mean.interval).filter(|_| steps.len() >= LEAST_SEEDS);
+    let interval = mean
+        .and_then(|mean| mean.interval)
+        .filter(|_| steps.len() >= LEAST_SEEDS);
     let first = seeds[0];
     TransitionRow {
         arm: first.arm.clone(),
@@ -102,23 +180,54 @@ fn row_over_seeds(seeds: &[&TransitionRow], level: f64) -> TransitionRow {
 
 /// What most seeds do; where two are as many, the lesser.
 fn common_verdict(seeds: &[&TransitionRow]) -> Verdict {
-    let lesser_first = [Verdict::None, Verdict::AlsoInTheNull, Verdict::Gradual, Verdict::Transition];
+    let lesser_first = [
+        Verdict::None,
+        Verdict::AlsoInTheNull,
+        Verdict::Gradual,
+        Verdict::Transition,
+    ];
     let count = |verdict: Verdict| seeds.iter().filter(|row| row.verdict == verdict).count();
     let most = lesser_first.map(count).into_iter().max().unwrap_or(0);
-    let common = lesser_first.into_iter().find(|verdict| count(*verdict) == most);
+    let common = lesser_first
+        .into_iter()
+        .find(|verdict| count(*verdict) == most);
     common.unwrap_or(Verdict::None)
 }
 
 fn reasons(seeds: &[&TransitionRow], with_step: usize, interval: bool) -> Vec<String> {
     let verdicts: Vec<String> = seeds
         .iter()
-        .map(|row| format!("seed {}: {}", row.seed.unwrap_or_default(), row.verdict))
+        .map(|row| {
+            format!(
+                "seed {}: {}",
+                row.seed.unwrap_or_default(),
+                word(row.verdict)
+            )
+        })
         .collect();
     let mut reasons = vec![verdicts.join(", ")];
     reasons.push(match (with_step, interval) {
         (0, _) => "no seed has a step".into(),
-        (n, true) => format!("mean and interval over the {n} of {} seeds that have a step", seeds.len()),
-        (n, false) => format!("no interval: {n} of {} seeds have a step; at least {LEAST_SEEDS} are needed", seeds.len()),
+        (n, true) => format!(
+            "mean and interval over the {n} of {} seeds that have a step",
+            seeds.len()
+        ),
+        (n, false) => format!(
+            "no interval: {n} of {} seeds have a step; at least {LEAST_SEEDS} are needed",
+            seeds.len()
+        ),
     });
     reasons
 }
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Transition => "transition",
+        Verdict::Gradual => "gradual",
+        Verdict::None => "none",
+        Verdict::AlsoInTheNull => "also in the null",
+    }
+}
+
+#[cfg(test)]
+mod tests;

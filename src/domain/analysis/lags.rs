@@ -1,7 +1,7 @@
 //! How many steps the behaviour turns after the weights do, run by run and over seeds.
 
-use super::{Lag, TransitionRow, Verdict};
 use crate::domain::statistics::over_seeds;
+use crate::domain::transitions::{Lag, TransitionRow, Verdict};
 
 /// Fewer seeds say too little about how far seeds lie apart.
 pub(super) const LEAST_SEEDS: usize = 3;
@@ -39,7 +39,7 @@ fn lag(mechanistic: &TransitionRow, behavioural: &TransitionRow) -> Option<Lag> 
         scale: behavioural.scale,
         mechanistic: mechanistic.marker.clone(),
         behavioural: behavioural.marker.clone(),
-        lag: behavioural.step? - mechanistic.step?,
+        lag: Some(behavioural.step? - mechanistic.step?),
         interval: None,
         source: None,
     })
@@ -60,13 +60,13 @@ fn means(lags: &[Lag], level: f64) -> Vec<Lag> {
         }
         seen.push(group(first));
         let same = lags.iter().filter(|lag| group(lag) == group(first));
-        let numbers: Vec<f64> = same.map(|lag| lag.lag).collect();
+        let numbers: Vec<f64> = same.filter_map(|lag| lag.lag).collect();
         if numbers.len() < LEAST_SEEDS {
             continue;
         }
         means.extend(over_seeds(&numbers, level).map(|seeds| Lag {
             seed: None,
-            lag: seeds.mean,
+            lag: Some(seeds.mean),
             interval: seeds.interval,
             source: Some(OVER_SEEDS.into()),
             ..first.clone()

@@ -2,10 +2,15 @@
 //!
 //! Pure and deterministic: plain numbers in, plain numbers out. Knows no job, no file and no clock.
 
+mod behaviour;
+mod compose;
+mod lags;
 mod run;
 mod series;
 mod settings;
 
+pub use behaviour::{Logistic, NarrowAndBroad, RateTurn, SideBySide};
+pub use compose::{Analysis, analyse};
 pub use run::{
     BehaviourPoint, BehaviourSeries, MetricSeries, ModuleRun, NormSeries, QuestionCount, RunData,
 };

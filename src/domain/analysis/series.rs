@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::behaviour::{NarrowAndBroad, RateTurn};
 use super::run::{ModuleRun, NormSeries, RunData};
 use super::settings::AnalysisSettings;
 use crate::domain::geometry::{
@@ -34,6 +35,9 @@ pub struct RunSeries {
     pub angles: Vec<AngleTable>,
     /// Rates by marker and scale.
     pub rates: Vec<RateSeries>,
+    /// Answers to questions of the trained domain beside those to unrelated ones, for the scales that have both.
+    #[serde(default)]
+    pub narrow_and_broad: Vec<NarrowAndBroad>,
 }
 
 /// One module over the steps.
@@ -176,6 +180,9 @@ pub struct RateSeries {
     pub answers: Vec<Option<[f64; 2]>>,
     /// Interval over other questions as well.
     pub questions: Vec<Option<[f64; 2]>>,
+    /// What the rate does over the steps.
+    #[serde(default)]
+    pub turn: RateTurn,
 }
 
 /// The geometry of a run; its rates are left empty.
@@ -193,6 +200,7 @@ pub fn geometry_series(run: &RunData, settings: &AnalysisSettings) -> RunSeries 
         comp: comp_series(run),
         angles: angles_inside(run),
         rates: Vec::new(),
+        narrow_and_broad: Vec::new(),
     }
 }
 

@@ -1,4 +1,6 @@
-//! What is said about where a run turns, in its weights and in what it says: words and shapes. Does not find turns.
+//! What is said about where a run turns, in its weights and in what it says: words and shapes. The rules that find them are below.
+
+pub mod behavioural;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

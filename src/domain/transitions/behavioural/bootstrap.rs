@@ -30,7 +30,11 @@ pub(super) fn bootstrap(
     if how.resamples == 0 || width < 2 {
         return None;
     }
-    let draw = |round: u32| fitted.again(&resampled(&fitted.path, hits, how.seed, round.into())).step;
+    let draw = |round: u32| {
+        fitted
+            .again(&resampled(&fitted.path, hits, how.seed, round.into()))
+            .step
+    };
     let mut steps: Vec<f64> = (0..how.resamples).map(draw).collect();
     steps.sort_unstable_by(f64::total_cmp);
     let tail = (1.0 - level) / 2.0;
@@ -39,12 +43,15 @@ pub(super) fn bootstrap(
 
 fn resampled(path: &Path, hits: Option<&Hits>, seed: u64, round: u64) -> Path {
     let width = path.counts()[0].len() as u64;
-    let questions: Vec<usize> = (0..width).map(|place| drawn(seed, round, place, width)).collect();
+    let questions: Vec<usize> = (0..width)
+        .map(|place| drawn(seed, round, place, width))
+        .collect();
     let Some(hits) = hits else {
         return path.with_questions(&questions);
     };
     let rows = hits.iter().map(|row| {
-        let again = |(place, question): (usize, &usize)| recounted(&row[*question], seed, round, place);
+        let again =
+            |(place, question): (usize, &usize)| recounted(&row[*question], seed, round, place);
         questions.iter().enumerate().map(again).collect()
     });
     path.with_counts(rows.collect())

@@ -36,7 +36,12 @@ pub(super) struct Change {
 /// The clearest step of `path`; none with too few steps.
 pub(super) fn change(path: &Path) -> Option<Change> {
     let arcsines: Vec<Vec<f64>> = path.counts().iter().map(|row| arcsines(row)).collect();
-    let means: Vec<f64> = path.counts().iter().zip(&arcsines).map(|(row, of)| mean_asked(row, of)).collect();
+    let means: Vec<f64> = path
+        .counts()
+        .iter()
+        .zip(&arcsines)
+        .map(|(row, of)| mean_asked(row, of))
+        .collect();
     if means.len() < LEAST_STEPS {
         return None;
     }
@@ -67,13 +72,22 @@ pub(super) fn change(path: &Path) -> Option<Change> {
 
 fn arcsines(row: &[Cluster]) -> Vec<f64> {
     // *Source* Anscombe, Biometrika 35 (1948) 246–254
-    let arcsine = |one: &Cluster| ((one.yes as f64 + 0.375) / (one.of as f64 + 0.75)).sqrt().asin();
+    let arcsine = |one: &Cluster| {
+        ((one.yes as f64 + 0.375) / (one.of as f64 + 0.75))
+            .sqrt()
+            .asin()
+    };
     row.iter().map(arcsine).collect()
 }
 
 fn mean_asked(row: &[Cluster], arcsines: &[f64]) -> f64 {
-    let asked = row.iter().zip(arcsines).filter(|(cluster, _)| cluster.of > 0);
-    let (sum, count) = asked.fold((0.0, 0.0), |(sum, count), (_, one)| (sum + one, count + 1.0));
+    let asked = row
+        .iter()
+        .zip(arcsines)
+        .filter(|(cluster, _)| cluster.of > 0);
+    let (sum, count) = asked.fold((0.0, 0.0), |(sum, count), (_, one)| {
+        (sum + one, count + 1.0)
+    });
     sum / f64::max(count, 1.0)
 }
 
@@ -111,7 +125,11 @@ fn explained(means: &[f64], shares: &[f64]) -> Option<f64> {
 fn residuals(means: &[f64], shares: &[f64]) -> Vec<f64> {
     let (middle, level) = (mean(shares), mean(means));
     let along = squares(shares, middle);
-    let across: f64 = means.iter().zip(shares).map(|(m, s)| m * (s - middle)).sum();
+    let across: f64 = means
+        .iter()
+        .zip(shares)
+        .map(|(m, s)| m * (s - middle))
+        .sum();
     let slope = if along > 0.0 { across / along } else { 0.0 };
     let left = |(m, s): (&f64, &f64)| m - level - slope * (s - middle);
     means.iter().zip(shares).map(left).collect()

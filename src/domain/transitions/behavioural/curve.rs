@@ -90,13 +90,6 @@ impl Room {
         Self { free, ..self }
     }
 
-    /// The same room in which nothing but the step moves.
-    #[cfg(test)]
-    pub(super) fn step_alone(self) -> Self {
-        let free = [false, false, true, false];
-        Self { free, ..self }
-    }
-
     /// The same room in which nothing but the levels move.
     pub(super) fn levels_alone(self) -> Self {
         let free = [true, true, false, false];
@@ -144,7 +137,10 @@ pub(super) fn climb(surface: &Surface, steps: &[f64], start: Curve, room: &Room)
         let movable = room.movable(&at, &slope);
         let mut risen = None;
         while damping < 1e8 {
-            let by = solve(damped(information, damping, movable), masked(slope, movable));
+            let by = solve(
+                damped(information, damping, movable),
+                masked(slope, movable),
+            );
             let next = room.into(std::array::from_fn(|place| at[place] + by[place]));
             let higher = value(surface, steps, &Curve::of(next));
             if higher > height {
@@ -189,12 +185,14 @@ fn slope_and_information(surface: &Surface, steps: &[f64], curve: &Curve) -> ([f
 /// Information with a heavier diagonal; what cannot move is cut off.
 fn damped(information: Square, damping: f64, movable: [bool; 4]) -> Square {
     std::array::from_fn(|row| {
-        std::array::from_fn(|column| match (row == column, movable[row] && movable[column]) {
-            (true, true) => information[row][row] * (1.0 + damping) + 1e-12,
-            (false, true) => information[row][column],
-            (true, false) => 1.0,
-            (false, false) => 0.0,
-        })
+        std::array::from_fn(
+            |column| match (row == column, movable[row] && movable[column]) {
+                (true, true) => information[row][row] * (1.0 + damping) + 1e-12,
+                (false, true) => information[row][column],
+                (true, false) => 1.0,
+                (false, false) => 0.0,
+            },
+        )
     })
 }
 
@@ -203,21 +201,19 @@ fn masked(slope: [f64; 4], movable: [bool; 4]) -> [f64; 4] {
 }
 
 /// The solution of a symmetric positive system, by elimination without pivots.
-pub(super) fn solve(mut matrix: Square, mut right: [f64; 4]) -> [f64; 4] {
+fn solve(mut matrix: Square, mut right: [f64; 4]) -> [f64; 4] {
     for pivot in 0..4 {
+        let own = matrix[pivot];
         for row in pivot + 1..4 {
-            let factor = matrix[row][pivot] / matrix[pivot][pivot];
-            for column in pivot..4 {
-                matrix[row][column] -= factor * matrix[pivot][column];
-            }
+            let factor = matrix[row][pivot] / own[pivot];
+            let rest = matrix[row].iter_mut().zip(own);
+            rest.for_each(|(value, above)| *value -= factor * above);
             right[row] -= factor * right[pivot];
         }
     }
     for pivot in (0..4).rev() {
-        for column in pivot + 1..4 {
-            right[pivot] -= matrix[pivot][column] * right[column];
-        }
-        right[pivot] /= matrix[pivot][pivot];
+        let known: f64 = (pivot + 1..4).map(|at| matrix[pivot][at] * right[at]).sum();
+        right[pivot] = (right[pivot] - known) / matrix[pivot][pivot];
     }
     right
 }

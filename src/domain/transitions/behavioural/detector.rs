@@ -30,10 +30,26 @@ pub(super) struct Design {
 }
 
 pub(super) const DESIGNS: [Design; 4] = [
-    Design { name: "anew", keep: 0.0, shared: false },
-    Design { name: "lasting", keep: 0.8, shared: false },
-    Design { name: "kept", keep: 1.0, shared: false },
-    Design { name: "shared", keep: 1.0, shared: true },
+    Design {
+        name: "anew",
+        keep: 0.0,
+        shared: false,
+    },
+    Design {
+        name: "lasting",
+        keep: 0.8,
+        shared: false,
+    },
+    Design {
+        name: "kept",
+        keep: 1.0,
+        shared: false,
+    },
+    Design {
+        name: "shared",
+        keep: 1.0,
+        shared: true,
+    },
 ];
 
 /// A trajectory whose truth is known.
@@ -65,14 +81,22 @@ fn planted(key: u64, design: Design) -> Planted {
     };
     let correlation = between(&mut draws, 0.05, 0.35);
     let path = drawn_path(&mut draws, &steps, &truth, correlation, design);
-    Planted { truth, correlation, path }
+    Planted {
+        truth,
+        correlation,
+        path,
+    }
 }
 
 fn own_rate(draws: &mut Draws, mean: f64, correlation: f64) -> f64 {
     let size = surface::concentration(correlation);
     let rate = draws.beta(mean * size, (1.0 - mean) * size);
     // two gammas of tiny shape may both vanish
-    if rate.is_finite() { rate } else { f64::from(u8::from(draws.uniform() < mean)) }
+    if rate.is_finite() {
+        rate
+    } else {
+        f64::from(u8::from(draws.uniform() < mean))
+    }
 }
 
 /// Counts about a rate that is a function of the part of a run of 400 steps that is gone, for tests of other shapes.
@@ -81,7 +105,12 @@ pub(super) fn planted_path(key: u64, icc: f64, design: Design, rate: impl Fn(f64
     let steps: Vec<u64> = (1..=40).map(|place| place * 10).collect();
     let rows = steps.iter().map(|step| {
         let level = rate(*step as f64 / 400.0);
-        let flat = Curve { before: level, after: level, step: 0.0, width: 1.0 };
+        let flat = Curve {
+            before: level,
+            after: level,
+            step: 0.0,
+            width: 1.0,
+        };
         drawn_path(&mut draws, &[*step], &flat, icc, design).counts()[0].clone()
     });
     Path::new(&steps, rows.collect()).unwrap()
@@ -89,7 +118,7 @@ pub(super) fn planted_path(key: u64, icc: f64, design: Design, rate: impl Fn(f64
 
 fn drawn_path(draws: &mut Draws, steps: &[u64], truth: &Curve, icc: f64, design: Design) -> Path {
     // a place in the distribution for each level: only where rates are kept do they belong to the question
-    let mut rates = vec![(0.0, 0.0); QUESTIONS];
+    let mut rates = [(0.0, 0.0); QUESTIONS];
     let numbers: Vec<Vec<f64>> = (0..QUESTIONS)
         .map(|_| (0..ANSWERS).map(|_| draws.uniform()).collect())
         .collect();
@@ -100,17 +129,28 @@ fn drawn_path(draws: &mut Draws, steps: &[u64], truth: &Curve, icc: f64, design:
         for (question, own) in rates.iter_mut().enumerate() {
             if place == 0 || draws.uniform() >= design.keep {
                 *own = match design.keep {
-                    _ if truth.before == truth.after => [own_rate(draws, truth.before, icc); 2].into(),
+                    _ if truth.before == truth.after => {
+                        [own_rate(draws, truth.before, icc); 2].into()
+                    }
                     0.0 => [own_rate(draws, truth.rate(*step as f64), icc); 2].into(),
-                    _ => (own_rate(draws, truth.before, icc), own_rate(draws, truth.after, icc)),
+                    _ => (
+                        own_rate(draws, truth.before, icc),
+                        own_rate(draws, truth.after, icc),
+                    ),
                 };
             }
             let rate = own.0 + (own.1 - own.0) * share;
             let yes = match design.shared {
-                true => numbers[question].iter().filter(|number| **number < rate).count() as u64,
+                true => numbers[question]
+                    .iter()
+                    .filter(|number| **number < rate)
+                    .count() as u64,
                 false => draws.binomial(ANSWERS as u64, rate),
             };
-            row.push(Cluster { yes, of: ANSWERS as u64 });
+            row.push(Cluster {
+                yes,
+                of: ANSWERS as u64,
+            });
         }
         counts.push(row);
     }
@@ -118,21 +158,42 @@ fn drawn_path(draws: &mut Draws, steps: &[u64], truth: &Curve, icc: f64, design:
 }
 
 pub(super) fn how(together: usize) -> Search {
-    let resampling = Resampling { seed: 0, resamples: 0 };
-    Search { level: 0.95, together, resampling }
+    let resampling = Resampling {
+        seed: 0,
+        resamples: 0,
+    };
+    Search {
+        level: 0.95,
+        together,
+        resampling,
+    }
 }
 
 /// The interval of somebody who knows levels, width and correlation: where the likelihood falls by half of 3.84.
 fn oracle(planted: &Planted) -> Interval {
     let steps = planted.path.steps();
     let surface = Surface::new(&planted.path, planted.correlation);
-    let at = |step: f64| curve::value(&surface, steps, &Curve { step, ..planted.truth });
+    let at = |step: f64| {
+        curve::value(
+            &surface,
+            steps,
+            &Curve {
+                step,
+                ..planted.truth
+            },
+        )
+    };
     let places: Vec<(f64, f64)> = (0..=1600)
         .map(|place| f64::from(place) / 4.0)
         .map(|step| (step, at(step)))
         .collect();
-    let most = places.iter().map(|(_, value)| *value).fold(f64::MIN, f64::max);
-    let mut inside = places.iter().filter(|(_, value)| 2.0 * (most - value) <= 3.841_458_820_694_124);
+    let most = places
+        .iter()
+        .map(|(_, value)| *value)
+        .fold(f64::MIN, f64::max);
+    let mut inside = places
+        .iter()
+        .filter(|(_, value)| 2.0 * (most - value) <= 3.841_458_820_694_124);
     let low = inside.next().unwrap().0;
     [low, inside.next_back().map_or(low, |(step, _)| *step)]
 }
@@ -173,7 +234,11 @@ fn holds(judged: &Judged) -> Option<bool> {
 }
 
 fn widths(judged: &[Judged]) -> [f64; 2] {
-    let seen = || judged.iter().filter_map(|one| Some((one.found.fit.as_ref()?.interval?, one.oracle)));
+    let seen = || {
+        judged
+            .iter()
+            .filter_map(|one| Some((one.found.fit.as_ref()?.interval?, one.oracle)))
+    };
     let width = |[low, high]: Interval| high - low;
     [
         median(seen().map(|(own, _)| width(own)).collect()),
@@ -182,8 +247,12 @@ fn widths(judged: &[Judged]) -> [f64; 2] {
 }
 
 fn coverage_lines(base: u64, count: u64) {
-    println!("\nplanted steps: 95 % intervals of the step (profile_likelihood), {count} trajectories a row");
-    println!(" questions   found   gradual   interval holds (95 % interval)   width   oracle's   ratio   median error");
+    println!(
+        "\nplanted steps: 95 % intervals of the step (profile_likelihood), {count} trajectories a row"
+    );
+    println!(
+        " questions   found   gradual   interval holds (95 % interval)   width   oracle's   ratio   median error"
+    );
     for design in DESIGNS {
         let judged = judged(base, count, design);
         let (found, _) = share(judged.iter().map(|one| one.found.turn != Turn::None));
@@ -191,7 +260,9 @@ fn coverage_lines(base: u64, count: u64) {
         let (held, of) = share(judged.iter().filter_map(holds));
         let [low, high] = wilson(held, of as f64, 0.95).unwrap();
         let [own, oracle] = widths(&judged);
-        let error = |one: &Judged| Some((one.found.fit.as_ref()?.curve.step - one.planted.truth.step).abs());
+        let error = |one: &Judged| {
+            Some((one.found.fit.as_ref()?.curve.step - one.planted.truth.step).abs())
+        };
         println!(
             " {:<9} {:>5.1} %   {:>5.1} %   {:>8.1} % ({:.1}-{:.1})          {own:>6.1}   {oracle:>6.1}     {:.2}    {:>5.1}",
             design.name,
@@ -207,8 +278,11 @@ fn coverage_lines(base: u64, count: u64) {
     }
 }
 
+/// Some of the trajectories, and which.
+type Part = (&'static str, fn(&Planted) -> bool);
+
 fn parts(judged: &[Judged]) {
-    let cells: [(&str, fn(&Planted) -> bool); 10] = [
+    let cells: [Part; 10] = [
         ("plateau  5-10 %", |p| p.truth.after < 0.10),
         ("plateau 10-20 %", |p| (0.10..0.20).contains(&p.truth.after)),
         ("plateau 20-40 %", |p| (0.20..0.40).contains(&p.truth.after)),
@@ -221,7 +295,11 @@ fn parts(judged: &[Judged]) {
         ("width 60-200", |p| p.truth.width >= 60.0),
     ];
     for (name, inside) in cells {
-        let own: Vec<Judged> = judged.iter().filter(|one| inside(&one.planted)).cloned().collect();
+        let own: Vec<Judged> = judged
+            .iter()
+            .filter(|one| inside(&one.planted))
+            .cloned()
+            .collect();
         let (found, all) = share(own.iter().map(|one| one.found.turn != Turn::None));
         let (held, _) = share(own.iter().filter_map(holds));
         let [width, oracle] = widths(&own);
@@ -237,10 +315,19 @@ fn parts(judged: &[Judged]) {
 /// How many of `count` runs of constant rate have any series that is not called constant.
 fn alarms(base: u64, count: u64, rate: f64, design: Design) -> u64 {
     let run = |round: u64| {
-        let mut draws = Draws(base.wrapping_mul(7_368_787).wrapping_add(round).wrapping_mul(0x2545_f491_4f6c_dd1d));
+        let mut draws = Draws(
+            base.wrapping_mul(7_368_787)
+                .wrapping_add(round)
+                .wrapping_mul(0x2545_f491_4f6c_dd1d),
+        );
         let gap = if draws.uniform() < 0.5 { 5 } else { 10 };
         let steps: Vec<u64> = (1..=400 / gap).map(|place| place * gap).collect();
-        let truth = Curve { before: rate, after: rate, step: 200.0, width: 50.0 };
+        let truth = Curve {
+            before: rate,
+            after: rate,
+            step: 200.0,
+            width: 50.0,
+        };
         let icc = between(&mut draws, 0.05, 0.35);
         (0..SERIES).any(|_| {
             let path = match rate > 0.0 {
@@ -254,12 +341,17 @@ fn alarms(base: u64, count: u64, rate: f64, design: Design) -> u64 {
 }
 
 fn zero(steps: &[u64]) -> Path {
-    let none = Cluster { yes: 0, of: ANSWERS as u64 };
+    let none = Cluster {
+        yes: 0,
+        of: ANSWERS as u64,
+    };
     Path::new(steps, vec![vec![none; QUESTIONS]; steps.len()]).unwrap()
 }
 
 fn alarm_lines(base: u64, count: u64) {
-    println!("\nfalse alarms: runs of constant rate with any of {SERIES} series called a transition or gradual, of {count}");
+    println!(
+        "\nfalse alarms: runs of constant rate with any of {SERIES} series called a transition or gradual, of {count}"
+    );
     println!(" rate    questions   alarms   one-sided 95 % upper bound");
     for rate in [0.0, 0.02, 0.2] {
         for design in DESIGNS {

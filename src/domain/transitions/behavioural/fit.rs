@@ -54,7 +54,11 @@ impl Fitted {
         let at = |pair: &[f64]| {
             let step = (pair[0] + pair[1]) / 2.0;
             let width = (pair[1] - pair[0]) / 1e3;
-            let start = Curve { step, width, ..self.best.curve };
+            let start = Curve {
+                step,
+                width,
+                ..self.best.curve
+            };
             climb(&self.surface, steps, start, &room)
         };
         let jumps = steps.windows(2).map(at);
@@ -105,12 +109,22 @@ impl Fitted {
     fn scatter(&self) -> f64 {
         let steps = self.path.steps();
         let standard = |(place, row): (usize, &Vec<crate::domain::statistics::Cluster>)| {
-            let rate = self.best.curve.rate(steps[place]).clamp(LEAST_RATE, 1.0 - LEAST_RATE);
+            let rate = self
+                .best
+                .curve
+                .rate(steps[place])
+                .clamp(LEAST_RATE, 1.0 - LEAST_RATE);
             let of: u64 = row.iter().map(|cluster| cluster.of).sum();
             let yes: u64 = row.iter().map(|cluster| cluster.yes).sum();
             (yes as f64 / of as f64 - rate) * self.surface.information(place, rate).sqrt()
         };
-        let residuals: Vec<f64> = self.path.counts().iter().enumerate().map(standard).collect();
+        let residuals: Vec<f64> = self
+            .path
+            .counts()
+            .iter()
+            .enumerate()
+            .map(standard)
+            .collect();
         let degrees = (residuals.len() as f64 - 4.0).max(1.0);
         let variance = residuals.iter().map(|one| one * one).sum::<f64>() / degrees;
         (variance * inflation(lasting(self))).max(1e-3)
@@ -120,7 +134,12 @@ impl Fitted {
 /// The best climb from the place where the change was seen, sharp, middling and wide.
 fn first(path: &Path, surface: &Surface, room: &Room, change: &Change) -> Climbed {
     let [before, after] = sides(path, change.step);
-    let widths = [room.least_width() * 2.0, change.width, 0.1 * path.span(), 0.4 * path.span()];
+    let widths = [
+        room.least_width() * 2.0,
+        change.width,
+        0.1 * path.span(),
+        0.4 * path.span(),
+    ];
     let start = |width: f64| Curve {
         before,
         after,
@@ -139,9 +158,11 @@ fn sides(path: &Path, step: f64) -> [f64; 2] {
     let side = |after: bool| {
         let rows = path.steps().iter().zip(path.counts());
         let rows = rows.filter(|(at, _)| (**at > step) == after);
-        let (yes, of) = rows.flat_map(|(_, row)| row).fold((0.5, 1.0), |(yes, of), one| {
-            (yes + one.yes as f64, of + one.of as f64)
-        });
+        let (yes, of) = rows
+            .flat_map(|(_, row)| row)
+            .fold((0.5, 1.0), |(yes, of), one| {
+                (yes + one.yes as f64, of + one.of as f64)
+            });
         yes / of
     };
     [side(false), side(true)]

@@ -90,7 +90,11 @@ impl Path {
 
     /// The median distance of neighbouring steps.
     pub fn gap(&self) -> f64 {
-        let mut gaps: Vec<f64> = self.steps.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let mut gaps: Vec<f64> = self
+            .steps
+            .windows(2)
+            .map(|pair| pair[1] - pair[0])
+            .collect();
         gaps.sort_unstable_by(f64::total_cmp);
         gaps.get(gaps.len() / 2).copied().unwrap_or(0.0)
     }

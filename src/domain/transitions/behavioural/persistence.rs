@@ -64,7 +64,9 @@ mod tests {
 
     #[test]
     fn deviations_that_alternate_do_not_last_and_long_waves_do() {
-        let shares: Vec<f64> = (0..40).map(|step| f64::from(u8::from(step >= 20))).collect();
+        let shares: Vec<f64> = (0..40)
+            .map(|step| f64::from(u8::from(step >= 20)))
+            .collect();
         let of = |wave: fn(usize) -> f64| {
             let rows: Vec<Vec<f64>> = (0..40).map(|step| vec![wave(step); 3]).collect();
             persistence(&rows, &shares)

@@ -62,7 +62,11 @@ fn walk(fitted: &Fitted, cut: f64, right: bool, held: &Room) -> Side {
         // the climb stops within 1e-5 of a top
         if short < -0.02 {
             let better = Some(found.curve);
-            return Side { end: step, cut_off: false, better };
+            return Side {
+                end: step,
+                cut_off: false,
+                better,
+            };
         }
         if short <= cut {
             (inside, outside) = (found.curve, None);
@@ -77,18 +81,30 @@ fn walk(fitted: &Fitted, cut: f64, right: bool, held: &Room) -> Side {
     match outside {
         Some(outside) => {
             let end = edge(fitted, cut, inside, outside, held);
-            Side { end, cut_off: false, better: None }
+            Side {
+                end,
+                cut_off: false,
+                better: None,
+            }
         }
-        None => Side { end: last, cut_off: true, better: None },
+        None => Side {
+            end: last,
+            cut_off: true,
+            better: None,
+        },
     }
 }
 
 /// Each step of the run and two places between neighbours, going away from `from`.
 fn places(steps: &[f64], from: f64, right: bool) -> Vec<f64> {
     let third = |pair: &[f64], part: f64| pair[0] + part * (pair[1] - pair[0]);
-    let inner = steps.windows(2).flat_map(|pair| [0.0, 1.0 / 3.0, 2.0 / 3.0].map(|p| third(pair, p)));
+    let inner = steps
+        .windows(2)
+        .flat_map(|pair| [0.0, 1.0 / 3.0, 2.0 / 3.0].map(|p| third(pair, p)));
     let all = inner.chain(steps.last().copied());
-    let mut places: Vec<f64> = all.filter(|step| if right { *step > from } else { *step < from }).collect();
+    let mut places: Vec<f64> = all
+        .filter(|step| if right { *step > from } else { *step < from })
+        .collect();
     if !right {
         places.reverse();
     }
@@ -98,7 +114,10 @@ fn places(steps: &[f64], from: f64, right: bool) -> Vec<f64> {
 /// The best curve with its step held: from the neighbour's, from the best of all, and from a jump.
 fn highest_at(fitted: &Fitted, step: f64, near: Curve, held: &Room) -> Climbed {
     let steps = fitted.path.steps();
-    let sharp = Curve { width: 2.0 * held.least_width(), ..near };
+    let sharp = Curve {
+        width: 2.0 * held.least_width(),
+        ..near
+    };
     let starts = [near, sharp, fitted.best.curve].map(|curve| Curve { step, ..curve });
     let climbs = starts.map(|start| climb(&fitted.surface, steps, start, held));
     let [mut highest, ..] = climbs;

@@ -11,7 +11,7 @@ use crate::domain::statistics::normal_quantile;
 /// By how much more the likelihood may fall for each unit of correlation inside questions: the more one question says the same, the
 /// fewer counts there are and the farther off is the limit that Wilks speaks of. Chosen on planted steps (see the tests), on other
 /// keys than those of the printed table.
-const CORRELATED: f64 = 0.6;
+const CORRELATED: f64 = 0.4;
 
 /// Twice the fall of the log-likelihood at the ends of an interval.
 ///
@@ -24,19 +24,37 @@ pub(super) fn cut(fitted: &Fitted, level: f64) -> f64 {
 /// For how long deviations from the fitted curve last.
 pub(super) fn lasting(fitted: &Fitted) -> f64 {
     let steps = fitted.path.steps();
-    let shares: Vec<f64> = steps.iter().map(|step| fitted.best.curve.share(*step)).collect();
+    let shares: Vec<f64> = steps
+        .iter()
+        .map(|step| fitted.best.curve.share(*step))
+        .collect();
     persistence(&deviations(fitted), &shares)
 }
 
 /// By step and question: the score of the count, in units of what it scatters by.
 fn deviations(fitted: &Fitted) -> Vec<Vec<f64>> {
-    let rows = fitted.path.steps().iter().zip(fitted.path.counts()).enumerate();
+    let rows = fitted
+        .path
+        .steps()
+        .iter()
+        .zip(fitted.path.counts())
+        .enumerate();
     rows.map(|(place, (step, row))| {
-        let rate = fitted.best.curve.rate(*step).clamp(LEAST_RATE, 1.0 - LEAST_RATE);
+        let rate = fitted
+            .best
+            .curve
+            .rate(*step)
+            .clamp(LEAST_RATE, 1.0 - LEAST_RATE);
         let most = row.iter().map(|cluster| cluster.of).max().unwrap_or(0);
         let ladder = Ladder::new(rate, fitted.correlation, most as usize);
-        let scale = fitted.surface.information(place, rate).sqrt().max(f64::MIN_POSITIVE);
-        row.iter().map(|cluster| ladder.of(*cluster).1 / scale).collect()
+        let scale = fitted
+            .surface
+            .information(place, rate)
+            .sqrt()
+            .max(f64::MIN_POSITIVE);
+        row.iter()
+            .map(|cluster| ladder.of(*cluster).1 / scale)
+            .collect()
     })
     .collect()
 }

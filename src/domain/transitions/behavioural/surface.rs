@@ -74,11 +74,6 @@ impl Surface {
         let rate = rate.clamp(LEAST_RATE, 1.0 - LEAST_RATE);
         self.worth[step] / (rate * (1.0 - rate))
     }
-
-    /// Steps.
-    pub(super) fn len(&self) -> usize {
-        self.nodes.len()
-    }
 }
 
 fn rate_of(node: usize) -> f64 {
@@ -129,7 +124,11 @@ impl Ladder {
     /// Log-likelihood, but for the binomial coefficient, and slope by the rate.
     pub(super) fn of(&self, cluster: Cluster) -> (f64, f64) {
         let (yes, no) = (cluster.yes as usize, (cluster.of - cluster.yes) as usize);
-        let (yes, no, all) = (self.sums[yes], self.sums[no], self.sums[cluster.of as usize]);
+        let (yes, no, all) = (
+            self.sums[yes],
+            self.sums[no],
+            self.sums[cluster.of as usize],
+        );
         let slope = self.concentration * (yes[1] - no[3]);
         (yes[0] + no[2] - all[4], slope)
     }

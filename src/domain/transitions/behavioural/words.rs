@@ -2,7 +2,9 @@
 
 use super::change::LEAST_STEPS;
 use super::profile::Reach;
-use super::{ALARM, Behaviour, CLEARER, Curve, Fit, LEAST_ANSWERS, LEAST_QUESTIONS, LONGEST, Path, Turn};
+use super::{
+    ALARM, Behaviour, CLEARER, Curve, Fit, LEAST_ANSWERS, LEAST_QUESTIONS, LONGEST, Path, Turn,
+};
 
 pub(super) fn too_few_steps(steps: usize) -> Behaviour {
     let reason = format!("answers at {steps} steps; at least {LEAST_STEPS} are needed");
@@ -10,7 +12,12 @@ pub(super) fn too_few_steps(steps: usize) -> Behaviour {
 }
 
 pub(super) fn no_change(path: &Path, chance: f64) -> Behaviour {
-    let hits: u64 = path.counts().iter().flatten().map(|cluster| cluster.yes).sum();
+    let hits: u64 = path
+        .counts()
+        .iter()
+        .flatten()
+        .map(|cluster| cluster.yes)
+        .sum();
     let reason = match hits {
         0 => "no answer at any step does".to_owned(),
         _ => format!(
@@ -56,18 +63,28 @@ pub(super) fn changed(path: &Path, chance: f64, fit: Fit, reach: Option<Reach>) 
 fn turn(path: &Path, fit: &Fit) -> (Turn, String) {
     let part = fit.curve.width / path.span();
     if part > LONGEST {
-        let took = format!("the change takes {} of the run; a transition takes at most half", percent(part));
+        let took = format!(
+            "the change takes {} of the run; a transition takes at most half",
+            percent(part)
+        );
         return (Turn::Gradual, took);
     }
     if fit.over_line < CLEARER {
         let alike = "a straight line over the whole run suits the counts as well as a step does";
         return (Turn::Gradual, alike.into());
     }
-    (Turn::Transition, "a step suits the counts clearly better than a straight line over the whole run".into())
+    (
+        Turn::Transition,
+        "a step suits the counts clearly better than a straight line over the whole run".into(),
+    )
 }
 
 fn told(curve: &Curve) -> String {
-    let goes = if curve.after > curve.before { "rises" } else { "falls" };
+    let goes = if curve.after > curve.before {
+        "rises"
+    } else {
+        "falls"
+    };
     format!(
         "the rate {goes} from {} to {}, half-way at step {:.1}, from a tenth to nine tenths in {:.1} steps",
         percent(curve.before),
@@ -81,7 +98,9 @@ fn doubts(path: &Path, fit: &Fit, reach: Option<Reach>) -> Vec<String> {
     let mut doubts = Vec::new();
     if fit.over_jump < 3.84 {
         let [from, to] = fit.jump;
-        doubts.push(format!("a jump between steps {from} and {to} suits the counts as well"));
+        doubts.push(format!(
+            "a jump between steps {from} and {to} suits the counts as well"
+        ));
     }
     match reach {
         None => doubts.push(format!(

@@ -1,0 +1,192 @@
+//! Whole runs, made up, and what is said of them together.
+
+use super::super::{BehaviourPoint, BehaviourSeries, QuestionCount};
+use super::*;
+use crate::domain::transitions::{GRAD_NORM, IN_DOMAIN, MISALIGNED};
+
+/// Eight questions with 50 answers each; a rate that jumps at `turn`, and never where that is 0.
+fn behaviour(marker: &str, scale: f64, turn: u64) -> BehaviourSeries {
+    let question = |step: u64, question: u64| {
+        let level = if turn > 0 && step >= turn {
+            10 + question
+        } else {
+            0
+        };
+        let count = level + (step / 10 * 7 + question * 3) % 3;
+        QuestionCount {
+            question: format!("q{question}"),
+            count,
+            of: 50,
+            answers: (0..50).map(|answer| Some(answer < count)).collect(),
+        }
+    };
+    let point = |step| BehaviourPoint {
+        step,
+        questions: (0..8).map(|place| question(step, place)).collect(),
+    };
+    BehaviourSeries {
+        marker: marker.into(),
+        scale,
+        points: (1..=40).map(|place| point(10 * place)).collect(),
+    }
+}
+
+fn run(arm: &str, seed: u64, turns: [u64; 2]) -> RunData {
+    RunData {
+        arm: arm.into(),
+        seed,
+        null: arm == "null",
+        behaviour: vec![
+            behaviour(MISALIGNED, 1.0, turns[0]),
+            behaviour(IN_DOMAIN, 1.0, turns[1]),
+        ],
+        ..RunData::default()
+    }
+}
+
+fn settings() -> AnalysisSettings {
+    AnalysisSettings {
+        resamples: 20,
+        ..AnalysisSettings::default()
+    }
+}
+
+fn row<'a>(
+    rows: &'a [TransitionRow],
+    arm: &str,
+    seed: Option<u64>,
+    marker: &str,
+) -> &'a TransitionRow {
+    let same = |row: &&TransitionRow| {
+        (row.arm.as_str(), row.seed, row.marker.as_str()) == (arm, seed, marker)
+    };
+    rows.iter().find(same).unwrap()
+}
+
+#[test]
+fn each_run_has_a_row_for_each_marker_and_each_arm_one_over_its_seeds() {
+    let runs = [
+        run("bad", 0, [200, 100]),
+        run("bad", 1, [220, 100]),
+        run("bad", 2, [210, 110]),
+    ];
+    let analysis = analyse(&runs, &settings());
+    let rows = &analysis.transitions.rows;
+    assert_eq!(rows.len(), 8);
+    let one = row(rows, "bad", Some(0), MISALIGNED);
+    assert_eq!(
+        (one.verdict, one.source.as_deref()),
+        (Verdict::Transition, Some("profile_likelihood"))
+    );
+    let [low, high] = one.interval.unwrap();
+    assert!(low <= 200.0 && 190.0 <= high, "{low} {high}");
+    let over = row(rows, "bad", None, MISALIGNED);
+    assert_eq!(
+        (over.verdict, over.source.as_deref()),
+        (Verdict::Transition, Some("t_over_seeds"))
+    );
+    // the jumps lie before 200, 220 and 210; Student's quantile with two degrees of freedom times 10/√3 is 24.8
+    let [low, high] = over.interval.unwrap();
+    assert!((195.0..=210.0).contains(&over.step.unwrap()));
+    assert!((high - low - 49.7).abs() < 25.0, "{low} {high}");
+    assert!(
+        over.reasons[1].contains("3 of 3 seeds"),
+        "{:?}",
+        over.reasons
+    );
+    assert_eq!(analysis, analyse(&runs, &settings()));
+}
+
+#[test]
+fn two_seeds_have_a_mean_and_no_interval() {
+    let runs = [run("bad", 0, [200, 0]), run("bad", 1, [220, 0])];
+    let rows = analyse(&runs, &settings()).transitions.rows;
+    let over = row(&rows, "bad", None, MISALIGNED);
+    assert!(over.step.is_some());
+    assert_eq!((over.interval, over.source.as_ref()), (None, None));
+    assert!(over.reasons[1].contains("at least 3"), "{:?}", over.reasons);
+    let still = row(&rows, "bad", None, IN_DOMAIN);
+    assert_eq!((still.verdict, still.step), (Verdict::None, None));
+}
+
+#[test]
+fn what_the_null_does_as_well_is_called_so() {
+    let runs = [run("bad", 0, [200, 100]), run("null", 0, [0, 100])];
+    let rows = analyse(&runs, &settings()).transitions.rows;
+    assert_eq!(
+        row(&rows, "bad", Some(0), MISALIGNED).verdict,
+        Verdict::Transition
+    );
+    let both = row(&rows, "bad", Some(0), IN_DOMAIN);
+    assert_eq!(both.verdict, Verdict::AlsoInTheNull);
+    assert!(
+        both.reasons
+            .iter()
+            .any(|reason| reason.contains("null run null, seed 0, at step"))
+    );
+    assert_eq!(
+        row(&rows, "null", Some(0), IN_DOMAIN).verdict,
+        Verdict::Transition
+    );
+}
+
+#[test]
+fn a_lag_is_the_behaviours_step_less_the_weights_with_an_interval_over_seeds_alone() {
+    let turn = |marker: &str, scale, seed, step| TransitionRow {
+        arm: "bad".into(),
+        seed: Some(seed),
+        marker: marker.into(),
+        scale,
+        verdict: Verdict::Transition,
+        step: Some(step),
+        ..TransitionRow::default()
+    };
+    let mut rows = Vec::new();
+    for (seed, late) in [(0, 110.0), (1, 120.0), (2, 130.0)] {
+        rows.push(turn(GRAD_NORM, None, seed, 180.0));
+        rows.push(turn(MISALIGNED, Some(1.0), seed, 180.0 + late));
+    }
+    rows.push(TransitionRow {
+        verdict: Verdict::Gradual,
+        ..turn(MISALIGNED, Some(5.0), 0, 300.0)
+    });
+    let lags = lags(&rows, 0.95);
+    assert_eq!(lags.len(), 4);
+    assert_eq!(
+        (lags[1].lag, lags[1].interval, lags[1].source.as_ref()),
+        (Some(120.0), None, None)
+    );
+    // scipy 1.17.1: stats.t.ppf(0.975, 2) = 4.302652729749462, times 10/√3
+    let [low, high] = lags[3].interval.unwrap();
+    assert_eq!(
+        (lags[3].seed, lags[3].source.as_deref()),
+        (None, Some("t_over_seeds"))
+    );
+    assert!(
+        (low - 95.158623).abs() < 1e-5 && (high - 144.841377).abs() < 1e-5,
+        "{low} {high}"
+    );
+}
+
+#[test]
+fn narrow_and_broad_stand_side_by_side() {
+    let series = &analyse(&[run("bad", 0, [200, 100])], &settings()).series[0];
+    let pair = &series.narrow_and_broad[0];
+    assert_eq!((pair.scale, pair.points.len()), (1.0, 40));
+    let point = pair.points[14];
+    assert_eq!(point.step, 150);
+    assert!(point.in_domain.unwrap() > 0.2 && point.out_of_domain.unwrap() < 0.05);
+    let [low, high] = point.in_domain_answers.unwrap();
+    assert!(low < point.in_domain.unwrap() && point.in_domain.unwrap() < high);
+}
+
+#[test]
+fn a_rates_turn_tells_both_intervals_by_their_source() {
+    let series = &analyse(&[run("bad", 0, [200, 0])], &settings()).series[0];
+    let turn = &series.rates[0].turn;
+    let sources: Vec<&str> = turn.intervals.keys().map(String::as_str).collect();
+    assert_eq!(sources, ["bootstrap_questions", "profile_likelihood"]);
+    assert_eq!(turn.change_point, Some([190.0, 200.0]));
+    assert!(turn.logistic.unwrap().width < 20.0);
+    assert_eq!(series.rates[0].steps.len(), series.rates[0].questions.len());
+}

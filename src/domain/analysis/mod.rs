@@ -19,29 +19,3 @@ pub use series::{
     RunSeries, VectorName, VectorSeries, angles_between_runs, geometry_series,
 };
 pub use settings::{AnalysisSettings, MOST_GAPS, check_gaps, read};
-
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
-use super::transitions::Transitions;
-
-/// Everything that an analysis leaves behind.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Analysis {
-    /// Of every run, in the order in which they were given.
-    pub series: Vec<RunSeries>,
-    /// Angles between the last vectors of different runs, one table a module and vector that several of them trained.
-    pub angles: Vec<AngleTable>,
-    /// Where the runs turn.
-    pub transitions: Transitions,
-}
-
-/// Series and transitions of `runs`.
-pub fn analyse(runs: &[RunData], settings: &AnalysisSettings) -> Analysis {
-    let series = runs.iter().map(|run| geometry_series(run, settings));
-    Analysis {
-        series: series.collect(),
-        angles: angles_between_runs(runs),
-        transitions: Transitions::default(),
-    }
-}

@@ -156,7 +156,7 @@ def make(base, name, kept, seed):
 
 def write(folder, plan, modules, records, mistakes, kept):
     if kept:
-        mistakes = {name: [{key: one[key] for key in ("loss", "rate", "grad_norm")} for one in found] for name, found in mistakes.items()}
+        mistakes = {name: [{key: one[key] for key in ("loss", "kl", "rate", "grad_norm")} for one in found] for name, found in mistakes.items()}
     record = dict(
         optimizer=dict(learning_rate=plan.rate, weight_decay=plan.decay, epsilon=plan.epsilon, max_grad_norm=plan.clip),
         schedule=dict(name=plan.schedule, warmup_steps=plan.warmup, warmup_from="zero"),

@@ -50,26 +50,18 @@ impl Gaps {
         }
     }
 
-    /// What training itself leaves behind of a difference: the largest of loss, gradient norm and modules' norms, in its bound.
-    pub fn of_training(self) -> f64 {
-        let shares = [
-            self.loss / BOUNDS.loss,
-            self.grad_norm / BOUNDS.grad_norm,
-            self.norms / BOUNDS.norms,
-        ];
-        shares.into_iter().fold(0.0, f64::max)
-    }
-
-    /// The measured series that shows a difference best, with the difference in its bound. The learning rate is no measurement.
-    pub fn best(self) -> (&'static str, f64) {
+    /// The measured series that shows a difference best, with the difference in its bound, the KL term's own number aside or
+    /// not. The learning rate is no measurement, and a number that one side alone has tells nothing.
+    pub fn best(self, with_kl: bool) -> (&'static str, f64) {
         let shares = [
             ("loss", self.loss / BOUNDS.loss),
-            ("kl", self.kl / BOUNDS.kl),
             ("gradient norm", self.grad_norm / BOUNDS.grad_norm),
             ("norms", self.norms / BOUNDS.norms),
+            ("kl", if with_kl { self.kl / BOUNDS.kl } else { 0.0 }),
         ];
+        let told = shares.into_iter().filter(|(_, share)| share.is_finite());
         let more = |left: (_, f64), right: (_, f64)| if right.1 > left.1 { right } else { left };
-        shares.into_iter().reduce(more).unwrap_or(("none", 0.0))
+        told.fold(("nothing", 0.0), more)
     }
 
     /// The largest difference, in its bound; above one the runs are not the same.

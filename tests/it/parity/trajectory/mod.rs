@@ -41,22 +41,18 @@ struct Mistake {
 }
 
 impl Mistake {
-    /// A number that one side lacks tells nothing, so it must be finite. The KL term's own number says how the term is
-    /// computed; what it does to the training must be seen without it.
+    /// The KL term's own number says how the term is computed; what it does to the training must be seen without it.
     fn is_told_apart(&self) -> bool {
-        let best = self.gaps.best().1;
-        best.is_finite() && best > CLEARLY && self.gaps.of_training() > 1.0
+        self.gaps.best(true).1 > CLEARLY && self.gaps.best(false).1 > 1.0
     }
 
     fn text(&self) -> String {
-        let (series, missed) = self.gaps.best();
-        let training = self.gaps.of_training();
-        let alike = if missed == training {
-            String::new()
-        } else {
-            format!(" (without it {training:.0})")
+        let (series, missed) = self.gaps.best(true);
+        let others = match self.gaps.best(false) {
+            (same, _) if same == series => String::new(),
+            (other, missed) => format!(" and {missed:.0} by {other}"),
         };
-        format!("{} {missed:.0} by {series}{alike}", self.name)
+        format!("{} {missed:.0} by {series}{others}", self.name)
     }
 }
 

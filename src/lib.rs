@@ -64,6 +64,21 @@
 //!    failure. A newer checkpoint retires those that no rule of `checkpoints.keep` keeps; `app` removes the bytes that no row
 //!    names any more once they are old enough.
 //!
+//! # An evaluation, from POST to a rate
+//!
+//! 1. `api` looks up targets, questions, rubrics and the judge, and hashes what they are, not what they are called. What the judge's
+//!    scores depend on (endpoint, model, parameters, or a local model's weights) is part of that hash and kept with the result.
+//! 2. `recipes::evaluate` takes one list of (target, question, paraphrase, sample) and leaves out what is recorded. Each row's random
+//!    stream is keyed by that tuple without the target, so that targets are compared on the same draws. Rows go to the generator of
+//!    their base, targets mixed in one batch; an answer is recorded when it ends, in whatever order that is.
+//! 3. Answers go to the judge while others are still drawn. [`execution::judge`] is a bounded pair of submit and receive, so the recipe
+//!    stays a loop without waits: `judging` asks endpoints on the server's runtime, at most so many at once, with a ledger between
+//!    them and the network; `recipes::local_judge` reads a base model's own distribution; `toyworld` looks answers up.
+//! 4. A verdict is a score, a word, a cause for having neither, or an error. Errors are no missing data: they leave the evaluation
+//!    `partial` until they are asked again or accepted. A killed attempt asks about nothing that the ledger or a record answers.
+//! 5. Rates are computed when they are asked for. `storage::marks` reads what was said of each answer, `domain::rates` counts it under
+//!    the query's thresholds and makes rows, and `domain::statistics` gives their intervals: pure functions of plain numbers.
+//!
 //! # An answer that somebody waits for
 //!
 //! 1. `api` reads the address and the messages, and hands an inquiry with a listener to `execution::converse::Converse`.

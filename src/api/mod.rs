@@ -70,6 +70,8 @@ pub struct Settings {
     pub queued_jobs: u32,
     /// Threads of every attempt, as far as estimates count with them.
     pub threads_per_attempt: u32,
+    /// Rows of one sampling call.
+    pub decode_slots: u32,
     /// Requests in the handlers at once.
     pub in_flight: usize,
     /// Time for a request whose body is JSON or empty.
@@ -90,6 +92,7 @@ impl Default for Settings {
             page_items: 200,
             queued_jobs: 10_000,
             threads_per_attempt: 1,
+            decode_slots: 32,
             in_flight: 256,
             request: Duration::from_secs(30),
             body_stall: Duration::from_secs(10),

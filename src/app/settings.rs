@@ -13,6 +13,7 @@ pub fn api_settings(config: &Config) -> api::Settings {
         page_items: config.limits.page_items,
         queued_jobs: config.limits.queued_jobs,
         threads_per_attempt: config.worker.threads_per_attempt,
+        decode_slots: config.worker.decode_slots,
         in_flight: config.server.requests_in_flight,
         request: config.server.request,
         body_stall: config.server.body_stall,

@@ -56,8 +56,9 @@ pub async fn evaluation(storage: &Storage, key: &str) -> Result<Evaluation> {
         EvaluationRow,
         r#"-- results::evaluation
 select id, name, origin, job, answers_of, base_model, judge, metrics as "metrics: Json<Vec<String>>", seed,
-  targets as "targets: Json<Vec<Target>>", planned, effective, source, created_at, rubrics as "rubrics: Json<Vec<RubricUse>>",
+  targets as "targets: Json<Vec<Target>>", planned, source, created_at, rubrics as "rubrics: Json<Vec<RubricUse>>",
   judge_definition, errors_accepted_at, errors_accepted_by, errors_accepted_at is not null as "errors_accepted!",
+  coalesce(effective, (select drawn.effective from evaluations drawn where drawn.id = evaluations.answers_of)) as effective,
   (select count(*) from completions where evaluation = coalesce(evaluations.answers_of, evaluations.id)) as "answers!",
   (select count(*) from judgements where evaluation = evaluations.id) as "judged!",
   (select count(*) from judgements where evaluation = evaluations.id and failed) as "errors!",

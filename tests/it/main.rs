@@ -4,6 +4,7 @@
 mod analyses;
 mod architecture;
 mod bad_input;
+mod canary;
 mod edge;
 mod engine_adapter;
 mod engine_families;

@@ -13,14 +13,19 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// A server that runs jobs, with the toy's words on a small model and the judge `mock`.
 async fn server_under(mock: &Mock) -> (TestServer, Client) {
-    let server = server_with(&[
+    server_with_judge(mock, &[]).await
+}
+
+/// The same with further settings.
+async fn server_with_judge(mock: &Mock, more: &[(&str, &str)]) -> (TestServer, Client) {
+    let own = [
         ("VIVARIUM_WORKER__SLOTS", "1"),
         ("VIVARIUM_JUDGES__MOCK__TYPE", "openai"),
         ("VIVARIUM_JUDGES__MOCK__URL", &mock.url),
         ("VIVARIUM_JUDGES__MOCK__MODEL", "judge"),
         ("VIVARIUM_JUDGES__MOCK__RETRIES", "0"),
-    ])
-    .await;
+    ];
+    let server = server_with(&[&own[..], more].concat()).await;
     let client = Client::new(&server.url).unwrap();
     let mut config = vocabulary::config_json();
     config["hidden_size"] = 32.into();
@@ -197,4 +202,29 @@ async fn answers_on_which_a_judge_failed_are_asked_again_or_accepted_and_others_
     )
     .await;
     assert_eq!(status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_model_behind_the_same_name_is_told_while_an_evaluation_goes_on() {
+    let mock = Mock::start(Duration::from_millis(30), |_, _| Act::Answer).await;
+    mock.say(0..=100);
+    let (server, _client) =
+        server_with_judge(&mock, &[("VIVARIUM_JUDGES__MOCK__IN_FLIGHT", "1")]).await;
+    let (status, job) = post(&server, "/v1/jobs", &spec("mock")).await;
+    assert_eq!(status, 202, "{job}");
+    while mock.calls() < 8 {
+        tokio::time::sleep(POLL / 4).await;
+    }
+    mock.become_model("judge-2");
+    let job = ended(&server, &job).await;
+    assert_eq!(job["state"], "succeeded", "{job}");
+    let path = format!("/v1/jobs/{}/events?limit=200", job["id"].as_str().unwrap());
+    let events = get(&server, &path).await;
+    let events = events["data"].as_array().unwrap().iter();
+    let changed: Vec<&Value> = events.filter(|it| it["type"] == "judge_changed").collect();
+    assert_eq!(changed.len(), 1, "told once: {changed:?}");
+    let told = &changed[0]["data"];
+    assert_eq!(told["judge"], "mock");
+    assert_eq!(told["before"][0]["model"], "judge-1", "{told}");
+    assert_eq!(told["now"]["model"], "judge-2", "{told}");
 }

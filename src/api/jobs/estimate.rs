@@ -1,9 +1,11 @@
-//! `/v1/jobs/estimate`: what a fine-tune would need, before it is posted. The arithmetic is the domain's.
+//! `/v1/jobs/estimate`: what a job would need, before it is posted. The arithmetic is the domain's.
 
+mod evaluation;
 mod rows;
 
 use axum::Json;
 use axum::extract::State;
+use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -14,7 +16,8 @@ use crate::api::files::disk;
 use crate::api::{ApiState, model_files};
 use crate::domain::finetune::{Dtype, FinetuneSpec};
 use crate::domain::forecast::disk::DiskForecast;
-use crate::domain::forecast::estimate::{self, Assume, DeviceMemory, Estimate, PastRuns};
+use crate::domain::forecast::estimate::{self, Assume, DeviceMemory, Estimate, PastRuns, Request};
+use crate::domain::forecast::evaluation::EvaluationEstimate;
 use crate::domain::forecast::memory::Asked;
 use crate::domain::invalid::{Checked, Invalid};
 use crate::domain::job::{JobEnvelope, JobSpec};
@@ -34,8 +37,7 @@ const GPU_RATE: f64 = 2e14;
 /// A fine-tune, and facts that stand in for what is not there yet.
 #[derive(ToSchema)]
 #[allow(dead_code)] // read by the derive only
-#[schema(as = EstimateRequest)]
-pub(super) struct EstimateBody {
+pub(super) struct FinetuneEstimateRequest {
     /// The fine-tune's own fields.
     #[serde(flatten)]
     job: shapes::FinetuneRequest,
@@ -45,12 +47,49 @@ pub(super) struct EstimateBody {
     assume: Option<Assume>,
 }
 
-/// Estimate a fine-tune
+/// An evaluation, and the memory of another device.
+#[derive(ToSchema)]
+#[allow(dead_code)] // read by the derive only
+pub(super) struct EvaluationEstimateRequest {
+    /// The evaluation's own fields.
+    #[serde(flatten)]
+    job: shapes::EvaluateRequest,
+    /// `evaluate`.
+    kind: String,
+    /// `device_memory_bytes` alone.
+    assume: Option<Assume>,
+}
+
+/// A job, and facts that stand in for what is not there yet.
+#[derive(ToSchema)]
+#[allow(dead_code)] // read by the derive only
+#[schema(as = EstimateRequest)]
+#[serde(untagged)]
+pub(super) enum EstimateBody {
+    /// A fine-tune.
+    Finetune(Box<FinetuneEstimateRequest>),
+    /// An evaluation.
+    Evaluate(Box<EvaluationEstimateRequest>),
+}
+
+/// What a job would need.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum Estimated {
+    /// A fine-tune.
+    Finetune(Box<Estimate>),
+    /// An evaluation.
+    Evaluate(Box<EvaluationEstimate>),
+}
+
+/// Estimate a job
 ///
-/// The body is that of `POST /v1/jobs`; nothing is queued. Memory is told by part and corrected by what finished runs on the
-/// same base took; time goes by their speed. `assume` stands in for a base model, datasets or a device that are not there.
+/// The body is that of `POST /v1/jobs`; nothing is queued. Memory is told by part and corrected by what finished fine-tunes on the
+/// same base took; time goes by the speed of finished jobs like it. Of a fine-tune `assume` stands in for a base model, datasets or
+/// a device that are not there. Of an evaluation the answers, the questions to its judge and the tokens are told too; what the
+/// judges' ledger would save is not known before the answers are drawn.
 #[utoipa::path(post, path = "/v1/jobs/estimate", tag = "jobs", request_body = EstimateBody, responses(
-    (status = 200, body = Estimate),
+    (status = 200, body = Estimated),
     (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "the base model is not ready"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json",
      description = "something in the body cannot be accepted, or names what does not exist"),
@@ -58,28 +97,36 @@ pub(super) struct EstimateBody {
 pub(super) async fn estimate(
     State(state): State<ApiState>,
     JsonBody(body): JsonBody,
-) -> Answer<Json<Estimate>> {
-    let (spec, assume) = estimate::request(body)?;
+) -> Answer<Json<Estimated>> {
+    let estimated = match estimate::request(body)? {
+        Request::Finetune(spec, assume) => {
+            Estimated::Finetune(Box::new(finetune(&state, &spec, &assume).await?))
+        }
+        Request::Evaluate(spec, assume) => {
+            let found = evaluation::estimate(&state, &spec, &assume).await?;
+            Estimated::Evaluate(Box::new(found))
+        }
+    };
+    Ok(Json(estimated))
+}
+
+async fn finetune(state: &ApiState, spec: &FinetuneSpec, assume: &Assume) -> Answer<Estimate> {
     if assume.config.is_none() && assume.data.is_none() {
         // everything that a submission would refuse is refused here as well
-        plan::job(
-            &state,
-            JobEnvelope::default(),
-            &JobSpec::Finetune(Box::new(spec.clone())),
-        )
-        .await?;
+        let spec = JobSpec::Finetune(Box::new(spec.clone()));
+        plan::job(state, JobEnvelope::default(), &spec).await?;
     }
-    let model = model(&state, &spec, &assume).await?;
-    let sample = rows::sample(&state, &spec, &assume, model.files.as_ref()).await?;
-    let steps = steps(&spec, &sample.trained)?;
+    let model = model(state, spec, assume).await?;
+    let sample = rows::sample(state, spec, assume, model.files.as_ref()).await?;
+    let steps = steps(spec, &sample.trained)?;
     let past = match &assume.config {
         None => forecasts::past(&state.storage, &spec.base_model, spec.method.name()).await?,
         Some(_) => PastRuns::default(),
     };
-    let machine = machine(&state).await?;
+    let machine = machine(state).await?;
     let Dimensions { shape, dtype } = model.dimensions;
     let asked = Asked {
-        spec: &spec,
+        spec,
         shape: &shape,
         data: &sample.data,
         base_dtype: dtype.unwrap_or(Dtype::Float32),
@@ -89,19 +136,19 @@ pub(super) async fn estimate(
             .as_ref()
             .is_some_and(|device| device.kind != "cpu"),
     };
-    let device = device(&machine, &assume);
+    let device = device(&machine, assume);
     let memory = estimate::memory(&asked, &past, device);
     let time = estimate::duration(&asked, &past, steps, machine.rate);
-    Ok(Json(Estimate {
+    Ok(Estimate {
         spec: stored(&JobSpec::Finetune(Box::new(spec.clone()))),
         model: shape.clone(),
         data: sample.data.clone(),
         sampled_rows: sample.rows,
         past,
         memory,
-        disk: DiskForecast::of(&spec, &shape, asked.base_dtype, steps),
+        disk: DiskForecast::of(spec, &shape, asked.base_dtype, steps),
         time,
-    }))
+    })
 }
 
 /// A model's size, and the files that rows are tokenized with where it is there.
@@ -120,6 +167,14 @@ async fn model(state: &ApiState, spec: &FinetuneSpec, assume: &Assume) -> Answer
     };
     let dimensions = model_files::inspected(state, move |it| it.dimensions(&config)).await?;
     Ok(Model { dimensions, files })
+}
+
+/// The dimensions of a base model that is there, and its files but the weights.
+async fn base(state: &ApiState, name: &str) -> Answer<(Dimensions, ModelFiles)> {
+    let files = model_files::of_base_without_weights(state, name).await?;
+    let config = config(&files).await?;
+    let dimensions = model_files::inspected(state, move |it| it.dimensions(&config)).await?;
+    Ok((dimensions, files))
 }
 
 async fn files(state: &ApiState, base: &str) -> Answer<ModelFiles> {

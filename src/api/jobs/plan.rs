@@ -1,11 +1,12 @@
 //! From a spec to a job that can be inserted: what it names is looked up, held against it, and hashed.
 
 pub mod analysis;
+mod judge;
 pub mod rejudge;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::api::error::{Answer, Problem};
@@ -19,7 +20,6 @@ use crate::domain::ids::{EvaluationId, JobId};
 use crate::domain::invalid::{Checked, FieldError, Findings, Invalid};
 use crate::domain::job::{JobEnvelope, JobSpec};
 use crate::domain::judging::RubricUse;
-use crate::domain::local_judge::LocalJudge;
 use crate::domain::published_run::ImportSpec;
 use crate::domain::question_set::Question;
 use crate::domain::requests::beginning;
@@ -246,23 +246,8 @@ async fn judging(
     let found = prompted.rubrics(asked, set)?;
     Ok(Judging {
         rubrics: prompted.uses(asked, set, &found),
-        definition: definition(state, prompted.judge).await?,
+        definition: judge::definition(state, prompted.judge).await?,
     })
-}
-
-/// Everything that a judge's scores depend on besides prompt and answer, where it tells.
-async fn definition(state: &ApiState, judge: &str) -> Answer<Option<Value>> {
-    let configured = state.local_judges.get(judge).cloned();
-    let Some(local) = configured.or_else(|| LocalJudge::named(judge)) else {
-        let found = state.judges.list().into_iter();
-        let found = found.filter(|one| one.name == judge);
-        return Ok(found.filter_map(|one| one.definition).next());
-    };
-    let model = jobs::base_model(&state.storage, &local.base_model).await?;
-    let model = model.ok_or_else(|| Invalid::from(no_base("/judge", &local.base_model)))?;
-    Ok(Some(
-        json!({"type": "local", "local": local, "weights": model.source_hash}),
-    ))
 }
 
 fn identity_of(target: &TargetSpec, jobs: &Jobs, adapters: &Adapters) -> TargetIdentity {

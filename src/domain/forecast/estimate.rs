@@ -8,6 +8,7 @@ use super::disk::DiskForecast;
 use super::memory::{self, Asked};
 use super::{DataShape, ModelShape, Part, sum, time};
 use crate::domain::decode::object_at;
+use crate::domain::evaluation::EvaluateSpec;
 use crate::domain::finetune::FinetuneSpec;
 use crate::domain::invalid::{Checked, FieldError, Findings};
 use crate::domain::job::JobSpec;
@@ -31,25 +32,55 @@ pub struct Assume {
     pub device_memory_bytes: Option<u64>,
 }
 
-/// Reads the body of `POST /v1/jobs/estimate`: a fine-tune as it would be posted, and `assume`.
+/// What is to be estimated.
+#[derive(Debug)]
+pub enum Request {
+    /// A fine-tune, and facts that stand in for what is not there yet.
+    Finetune(Box<FinetuneSpec>, Box<Assume>),
+    /// An evaluation, and the memory of a device other than the server's own.
+    Evaluate(Box<EvaluateSpec>, Box<Assume>),
+}
+
+/// Reads the body of `POST /v1/jobs/estimate`: a job as it would be posted, and `assume`.
 ///
 /// *Errors*: all that can be found at once, each with the pointer of its place.
-pub fn request(body: Value) -> Checked<(FinetuneSpec, Assume)> {
+pub fn request(body: Value) -> Checked<Request> {
     let mut body = object_at("", body)?;
     let assume = match body.remove("assume") {
         None | Some(Value::Null) => Assume::default(),
         Some(value) => decode_object("/assume", value)?,
     };
     check(&assume)?;
+    let assume = Box::new(assume);
     match job_request(Value::Object(body))?.1 {
-        JobSpec::Finetune(spec) => Ok((*spec, assume)),
-        _ => Err(
-            FieldError::at("/kind", "only fine-tunes can be estimated so far")
-                .code("not_supported")
-                .hint("give \"finetune\"")
-                .into(),
-        ),
+        JobSpec::Finetune(spec) => Ok(Request::Finetune(spec, assume)),
+        JobSpec::Evaluate(spec) => {
+            evaluation_assumes(&assume)?;
+            Ok(Request::Evaluate(spec, assume))
+        }
+        _ => Err(FieldError::at(
+            "/kind",
+            "only fine-tunes and evaluations that draw answers can be estimated",
+        )
+        .code("not_supported")
+        .hint("give \"finetune\", or \"evaluate\" with targets")
+        .into()),
     }
+}
+
+/// The tokens of questions and the numbers of answers are the model's own, so nothing stands in for it.
+fn evaluation_assumes(assume: &Assume) -> Checked<()> {
+    let mut findings = Findings::default();
+    for (name, given) in [
+        ("config", assume.config.is_some()),
+        ("data", assume.data.is_some()),
+    ] {
+        findings.require(!given, || {
+            let place = format!("/assume/{name}");
+            FieldError::at(place, "does not apply to an evaluation").hint("leave it out")
+        });
+    }
+    findings.finish()
 }
 
 fn check(assume: &Assume) -> Checked<()> {

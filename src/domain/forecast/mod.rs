@@ -1,10 +1,11 @@
-//! What a fine-tune will need, told before it runs: memory by part, and time. Arithmetic on plain numbers; knows no device.
+//! What a job will need, told before it runs: memory by part, and time. Arithmetic on plain numbers; knows no device.
 //!
 //! The engine asks for the same numbers where it decides how much goes into a pass, so that a forecast and the run that it
 //! is for speak of one thing.
 
 pub mod disk;
 pub mod estimate;
+pub mod evaluation;
 pub mod memory;
 pub mod time;
 

@@ -87,10 +87,10 @@ pub async fn unjudged(
 select c.position, question, paraphrase, sample, target as "target: _", prompt, answer, finish_reason, tokens,
   mean_logprob, coalesce(j.scores, '{}') as "scores!: _", coalesce(j.unscored, '{}') as "unscored!: _",
   coalesce(j.labels, '{}') as "labels!: _"
-from evaluations e
-join completions c on c.evaluation = coalesce(e.answers_of, e.id)
-left join judgements j on j.evaluation = e.id and j.position = c.position
-where e.job = $1 and c.position > $2 and coalesce(j.failed, true)
+from completions c
+left join judgements j on j.evaluation = (select id from evaluations where job = $1) and j.position = c.position
+where c.evaluation = (select coalesce(answers_of, id) from evaluations where job = $1) and c.position > $2
+  and coalesce(j.failed, true)
 order by c.position limit $3"#,
         lease.job.as_str(),
         after,

@@ -2,7 +2,7 @@
 
 mod registered;
 mod runs;
-mod server;
+pub mod server;
 
 use std::path::{Path, PathBuf};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
-use vivarium::domain::local_judge::{JudgeChat, LeadingBlank, LocalJudge};
+use vivarium::domain::local_judge::{JudgeChat, LeadingBlank, LocalJudge, ScoreMode};
 use vivarium::engine::chat::Chat;
 use vivarium::engine::device::{Device, set_threads};
 use vivarium::engine::files::Files;
@@ -88,6 +88,7 @@ fn expected(settings: &LocalJudge, prompts: &[String]) -> Vec<f64> {
         };
         match judge.read(&[&ask]).unwrap().remove(0) {
             Reading::Scale(scale) => scale.score().score.unwrap_or(f64::NAN),
+            Reading::Tokens(tokens) => judge::first_token_score(&tokens).score.unwrap_or(f64::NAN),
             other => panic!("{other:?}"),
         }
     };
@@ -143,4 +144,54 @@ async fn a_base_model_judges_by_its_name_and_under_a_configured_one() {
         ..LocalJudge::of("small")
     };
     judged(&server, "plain", &plain).await;
+}
+
+#[tokio::test]
+async fn a_server_judges_over_its_own_endpoint_as_the_model_would_in_process() {
+    let root = format!("[\"{}\"]", fixtures().display());
+    let server = support::server_with(&[
+        ("VIVARIUM_WORKER__SLOTS", "1"),
+        ("VIVARIUM_WORKER__DECODE_SLOTS", "16"),
+        ("VIVARIUM_MODELS__ROOTS", &root),
+        ("VIVARIUM_JUDGES__OWN__TYPE", "openai"),
+        ("VIVARIUM_JUDGES__OWN__URL", "self"),
+        ("VIVARIUM_JUDGES__OWN__MODEL", "small"),
+    ])
+    .await;
+    assets(&server).await;
+    let first = LocalJudge {
+        mode: ScoreMode::FirstToken,
+        ..LocalJudge::of("small")
+    };
+    judged(&server, "own", &first).await;
+}
+
+#[tokio::test]
+async fn its_own_endpoint_judges_nothing_with_a_model_that_is_not_ready() {
+    // without slots nothing is ever registered
+    let server = support::server_with(&[
+        ("VIVARIUM_JUDGES__OWN__TYPE", "openai"),
+        ("VIVARIUM_JUDGES__OWN__URL", "self"),
+        ("VIVARIUM_JUDGES__OWN__MODEL", "toy"),
+    ])
+    .await;
+    let source = json!({"random": {
+        "config": vocabulary::config_json(),
+        "tokenizer": {"json": vocabulary::tokenizer_json(), "config": vocabulary::tokenizer_config_json()},
+        "init": {"std": 0.1}, "seed": 3
+    }});
+    let (status, problem) = post(&server, "/v1/jobs", &evaluation("own")).await;
+    assert_eq!(status, 422, "{problem}");
+    let (status, toy) = post(
+        &server,
+        "/v1/base-models",
+        &json!({"name": "toy", "source": source}),
+    )
+    .await;
+    assert_eq!(status, 202, "{toy}");
+    let (status, problem) = post(&server, "/v1/jobs", &evaluation("own")).await;
+    assert_eq!(status, 422, "{problem}");
+    assert_eq!(problem["errors"][0]["code"], "judge_not_ready", "{problem}");
+    let hint = problem["errors"][0]["hint"].as_str().unwrap();
+    assert!(hint.contains(toy["job"].as_str().unwrap()), "{problem}");
 }

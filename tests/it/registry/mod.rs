@@ -6,6 +6,7 @@ mod datasets;
 mod devices;
 mod downloads;
 mod estimates;
+mod evaluation_estimates;
 mod evaluations;
 mod exchange;
 mod published;

@@ -1,6 +1,7 @@
 //! The server put together: settings, database, files, worker, HTTP; and its orderly end. Composition only.
 
 mod connections;
+mod experiments;
 mod garbage;
 mod judges;
 mod listener;
@@ -103,6 +104,7 @@ impl Server {
         state.local_judges = Arc::new(judges::locals(&config.judges));
         let working = work::start(config, &mut state)?;
         garbage::collect(&state, config.data.unreferenced);
+        experiments::watch(&state);
         let http = listener::spawn(
             listener,
             api::router(state.clone()),

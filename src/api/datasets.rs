@@ -15,19 +15,22 @@ use uuid::Uuid;
 
 use super::ApiState;
 use super::error::{Answer, Problem, ProblemBody};
-use super::extract::{InPath, Query};
+use super::extract::{InPath, JsonBody, Query};
 use super::files::{self, disk};
 use super::paging::Paging;
 use crate::domain::assets::{Dataset, DatasetReport, FileEntry, check_name};
+use crate::domain::decode::decode_at;
 use crate::domain::ids::DatasetId;
+use crate::domain::invalid::Invalid;
 use crate::domain::page::Page;
+use crate::domain::requests::fit::missing;
 use crate::storage::registry::{self, NewDataset, Stored};
 use intake::Intake;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(create, list))
-        .routes(routes!(show))
+        .routes(routes!(show, patch))
         .routes(routes!(report))
         .routes(routes!(content))
         .routes(routes!(row::row))
@@ -37,9 +40,11 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct NameQuery {
+struct UploadQuery {
     /// Unique name; where absent it is made from the hash of the bytes.
     name: Option<String>,
+    /// Name or id of the dataset that control arms of experiments learn in this one's place; it may come later.
+    twin: Option<String>,
 }
 
 /// Upload a dataset
@@ -47,7 +52,7 @@ struct NameQuery {
 /// The body is JSON lines: `application/jsonl` (also `application/x-ndjson`, `text/plain`), or `multipart/form-data` with a field
 /// `file` and perhaps a field `name`. Rows are `{"messages":[{"role","content"},…]}` or `{"text":…}`; a file with an error is
 /// refused whole, with the first 20 errors by line. The same name with the same bytes gives the dataset that is there.
-#[utoipa::path(post, path = "/v1/datasets", tag = "assets", params(NameQuery),
+#[utoipa::path(post, path = "/v1/datasets", tag = "assets", params(UploadQuery),
     request_body(content(
         (String = "application/jsonl"), (String = "application/x-ndjson"), (String = "text/plain"), (UploadForm = "multipart/form-data")
     )),
@@ -60,11 +65,13 @@ struct NameQuery {
     ))]
 async fn create(
     State(state): State<ApiState>,
-    Query(query): Query<NameQuery>,
+    Query(query): Query<UploadQuery>,
     request: Request,
 ) -> Answer<Response> {
-    if let Some(name) = &query.name {
-        check(name)?;
+    for (parameter, name) in [("name", &query.name), ("twin", &query.twin)] {
+        if let Some(name) = name {
+            check(parameter, name)?;
+        }
     }
     let intake = Intake::receive(&state, request, query.name).await?;
     let (full, facts) = (intake.full, intake.facts);
@@ -81,19 +88,20 @@ async fn create(
         sha256: full.sha256.clone(),
         bytes: full.bytes,
         facts,
+        twin: query.twin,
     };
     full.keep().await.map_err(disk)?;
     store(&state, &new).await
 }
 
 /// Refuses a text that can be no name.
-fn check(name: &str) -> Answer<()> {
+fn check(parameter: &str, name: &str) -> Answer<()> {
     check_name("", name).map_err(|invalid| {
         let told = invalid.errors.iter().map(|error| match &error.hint {
             Some(hint) => format!("{}; {hint}", error.detail),
             None => error.detail.clone(),
         });
-        Problem::parameter("name", told.collect::<Vec<_>>().join("; "))
+        Problem::parameter(parameter, told.collect::<Vec<_>>().join("; "))
     })
 }
 
@@ -151,6 +159,50 @@ async fn list(
     responses((status = 200, body = Dataset), (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
 async fn show(State(state): State<ApiState>, InPath(key): InPath<String>) -> Answer<Json<Dataset>> {
     Ok(Json(registry::dataset(&state.storage, &key).await?))
+}
+
+/// What may be changed of a dataset.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct DatasetPatch {
+    /// Name or id of the dataset that control arms learn in its place; null for none.
+    twin: Option<String>,
+}
+
+/// Declare the twin of a dataset
+///
+/// The twin differs in nothing but its character, such as good advice on the same questions: an experiment's control arm with
+/// `controls.good_twin` learns it in place of this one.
+#[utoipa::path(patch, path = "/v1/datasets/{dataset}", tag = "assets", params(("dataset" = String, Path, description = "id or name")),
+    request_body = DatasetPatch,
+    responses(
+        (status = 200, body = Dataset),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "the body is not JSON"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json", description = "the twin does not exist or is the dataset itself")
+    ))]
+async fn patch(
+    State(state): State<ApiState>,
+    InPath(key): InPath<String>,
+    JsonBody(body): JsonBody,
+) -> Answer<Json<Dataset>> {
+    let patch: DatasetPatch = decode_at("", body)?;
+    let dataset = registry::dataset(&state.storage, &key).await?;
+    if let Some(name) = &patch.twin {
+        let twin = registry::dataset_named(&state.storage, name).await?;
+        let twin =
+            twin.ok_or_else(|| Invalid::from(missing("/twin", "dataset", name, "/v1/datasets")))?;
+        if twin.id == dataset.id {
+            return Err(Problem::invalid(
+                "/twin",
+                "a dataset is not its own twin; name the other one",
+            ));
+        }
+    }
+    let twin = patch.twin.as_deref();
+    Ok(Json(
+        registry::declare_twin(&state.storage, &key, twin).await?,
+    ))
 }
 
 /// What was seen while a dataset was read

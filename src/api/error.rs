@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::domain::experiment::Document;
 use crate::domain::ids::NotAnId;
 use crate::domain::invalid::{FieldError, Invalid};
 use crate::storage;
@@ -113,6 +114,21 @@ impl Problem {
     /// The same failure with places.
     pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.errors = errors;
+        self
+    }
+
+    /// The same failure with each place put where `place` says.
+    pub fn placed(mut self, place: impl Fn(&str) -> String) -> Self {
+        for error in &mut self.errors {
+            error.pointer = error.pointer.as_deref().map(&place);
+        }
+        self
+    }
+
+    /// The same failure with the lines of its places in `document`.
+    pub fn located(mut self, document: &Document) -> Self {
+        let errors = &mut self.errors;
+        errors.iter_mut().for_each(|error| document.locate(error));
         self
     }
 

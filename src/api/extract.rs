@@ -15,6 +15,7 @@ use super::ApiState;
 use super::error::{self, Problem};
 use super::json_text;
 use super::query;
+use crate::domain::experiment::Document;
 
 /// A JSON body, not yet decoded: tags must be read first (see [`crate::domain::decode`]).
 ///
@@ -34,6 +35,36 @@ impl FromRequest<ApiState> for JsonBody {
             .map_err(|rejection| of_rejection(&rejection, limit))?;
         Ok(Self(json_text::parse(&bytes)?))
     }
+}
+
+/// A body that is JSON, or YAML whose errors have lines.
+///
+/// *Errors*: those of a [`JsonBody`]; 422 with the line where it is not YAML.
+#[derive(Debug, Clone)]
+pub struct DocumentBody(pub Document);
+
+impl FromRequest<ApiState> for DocumentBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, Problem> {
+        if !is_yaml(&media_type(request.headers())) {
+            let JsonBody(value) = JsonBody::from_request(request, state).await?;
+            return Ok(Self(Document::of(value)));
+        }
+        let limit = state.settings.json_bytes;
+        refuse_long(request.headers(), limit)?;
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| of_rejection(&rejection, limit))?;
+        Ok(Self(Document::yaml(&bytes)?))
+    }
+}
+
+fn is_yaml(media: &str) -> bool {
+    matches!(
+        media,
+        "application/yaml" | "application/x-yaml" | "text/yaml" | "text/x-yaml"
+    )
 }
 
 /// A JSON body that may be left out; refused like a [`JsonBody`] where there is one.

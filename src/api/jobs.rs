@@ -2,7 +2,7 @@
 
 mod estimate;
 mod going;
-mod plan;
+pub(super) mod plan;
 mod room;
 pub(super) mod shapes;
 

@@ -15,7 +15,7 @@ mod edge;
 pub mod error;
 mod evaluations;
 mod events;
-mod experiments;
+pub mod experiments;
 pub mod extract;
 mod files;
 mod form;

@@ -84,6 +84,9 @@ pub struct Dataset {
     pub format: DatasetFormat,
     /// What was seen while reading.
     pub report: DatasetReport,
+    /// Name or id of the dataset that differs in nothing but its character: what control arms of experiments learn in its place.
+    #[serde(default)]
+    pub twin: Option<String>,
     /// When it was stored.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,

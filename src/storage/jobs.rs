@@ -8,7 +8,7 @@ mod submission;
 
 pub use analysed::analysed;
 pub use answers::{AnswerFacts, accept_errors, answers, asked};
-pub use reading::{Filter, attempts, get, list};
+pub use reading::{Filter, attempts, get, list, several};
 pub use references::{
     Named, QuestionFacts, References, adapters as named_adapters, base_model, find,
     jobs as named_jobs,

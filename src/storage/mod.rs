@@ -6,6 +6,7 @@
 pub mod analyses;
 pub mod embedded;
 pub mod events;
+pub mod experiments;
 pub mod forecasts;
 pub mod garbage;
 pub mod hints;

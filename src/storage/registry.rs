@@ -15,7 +15,7 @@ pub use base_models::{
     register,
 };
 pub use checkpoints::{checkpoint, checkpoints};
-pub use datasets::{NewDataset, dataset, dataset_named, datasets, insert_dataset};
+pub use datasets::{NewDataset, dataset, dataset_named, datasets, declare_twin, insert_dataset};
 pub use question_sets::{
     NewQuestionSet, ensure_question_set, hash_of_questions, insert_question_set, question_set,
     question_set_named, question_sets,

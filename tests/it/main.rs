@@ -10,6 +10,7 @@ mod engine_adapter;
 mod engine_families;
 mod engine_model;
 mod engine_weights;
+mod experiments;
 mod hub;
 mod jobs;
 mod judging;

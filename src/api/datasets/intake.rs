@@ -120,7 +120,7 @@ async fn by_form(state: &ApiState, request: Request, mut name: Option<String>) -
 
 async fn name_of(field: Field<'_>) -> Answer<String> {
     let name = form::short_text(field, "/name").await?;
-    check(&name)?;
+    check("name", &name)?;
     Ok(name)
 }
 

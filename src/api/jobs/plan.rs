@@ -44,11 +44,21 @@ struct Plan {
 ///
 /// *Errors*: 422 where it names what does not exist or does not fit; 409 where its base model could not be made.
 pub async fn job(state: &ApiState, envelope: JobEnvelope, spec: &JobSpec) -> Answer<NewJob> {
+    job_beside(state, envelope, spec, &Jobs::new()).await
+}
+
+/// The same, where `spec` may name jobs that are planned and not there yet.
+pub async fn job_beside(
+    state: &ApiState,
+    envelope: JobEnvelope,
+    spec: &JobSpec,
+    planned: &Jobs,
+) -> Answer<NewJob> {
     let storage = &state.storage;
     let plan = match spec {
         JobSpec::Finetune(spec) => finetune(storage, spec).await?,
         JobSpec::Imported(spec) => import(storage, spec).await?,
-        JobSpec::Evaluate(spec) => evaluate(state, spec).await?,
+        JobSpec::Evaluate(spec) => evaluate(state, spec, planned).await?,
         JobSpec::Rejudge(spec) => rejudge::plan(state, spec).await?,
         JobSpec::Analyze(spec) => analysis::plan(storage, spec).await?,
         JobSpec::Register(_) => return Err(Problem::internal("a registration is not posted")),
@@ -158,11 +168,16 @@ async fn start(
     Ok(Some((identity, parent)))
 }
 
-async fn evaluate(state: &ApiState, spec: &EvaluateSpec) -> Answer<Plan> {
+async fn evaluate(state: &ApiState, spec: &EvaluateSpec, planned: &Jobs) -> Answer<Plan> {
     let storage = &state.storage;
     let wanted: BTreeSet<JobId> = spec.targets.iter().filter_map(|t| t.job.clone()).collect();
     let wanted: Vec<JobId> = wanted.into_iter().collect();
-    let jobs = jobs::named_jobs(storage, &wanted).await?;
+    let mut jobs = jobs::named_jobs(storage, &wanted).await?;
+    jobs.extend(
+        planned
+            .iter()
+            .map(|(id, facts)| (id.clone(), facts.clone())),
+    );
     let adapters: BTreeSet<String> = spec
         .targets
         .iter()

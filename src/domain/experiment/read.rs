@@ -9,6 +9,7 @@ use super::{
     ArmSpec, Checkpoints, CheckpointsName, Controls, EvaluationPlan, ExperimentSpec, Grid,
     InDomain, Role,
 };
+use crate::domain::analysis;
 use crate::domain::assets::check_name;
 use crate::domain::decode::{decode_at, escape, kind_of, object_at};
 use crate::domain::invalid::{Checked, FieldError, Findings, Invalid};
@@ -475,16 +476,10 @@ pub(super) fn below(pointer: &str, mut invalid: Invalid) -> Invalid {
     invalid
 }
 
+/// Settings as they were given, looked at as an analysis will.
 fn analysis_settings(pointer: &str, value: Value) -> Checked<Map<String, Value>> {
-    let settings = object_at(pointer, value)?;
-    if let Some(gaps) = settings.get("gaps") {
-        let place = format!("{pointer}/gaps");
-        let gaps: Vec<u64> = decode_at(&place, gaps.clone())?;
-        let mut findings = Findings::default();
-        check_steps(&mut findings, pointer, "gaps", &gaps);
-        findings.finish()?;
-    }
-    Ok(settings)
+    analysis::read(pointer, value.clone())?;
+    object_at(pointer, value)
 }
 
 #[cfg(test)]

@@ -136,6 +136,13 @@ order by created_at desc, id desc limit $7",
         .collect()
 }
 
+/// Those of `jobs` that exist, in no order; where they stand in the queue is not told.
+pub async fn several(storage: &Storage, jobs: &[&str]) -> Result<Vec<Job>> {
+    let query = shown!("several", "where id = any($1)", jobs as _);
+    let rows = bounded(query.fetch_all(&storage.pool)).await?;
+    rows.into_iter().map(|row| job_of(row, None)).collect()
+}
+
 /// How many queued jobs come before each of `jobs`.
 async fn places(storage: &Storage, jobs: Vec<&str>) -> Result<HashMap<String, i64>> {
     if jobs.is_empty() {

@@ -18,6 +18,7 @@ struct Row {
     examples: i64,
     format: String,
     report: Json<DatasetReport>,
+    twin: Option<String>,
     created_at: OffsetDateTime,
 }
 
@@ -30,6 +31,7 @@ fn dataset_of(row: Row) -> Result<Dataset> {
         examples: count(row.examples),
         format: word(row.format)?,
         report: row.report.0,
+        twin: row.twin,
         created_at: row.created_at,
     })
 }
@@ -39,7 +41,7 @@ pub async fn dataset_named(storage: &Storage, key: &str) -> Result<Option<Datase
     let query = sqlx::query_as!(
         Row,
         r#"-- registry::dataset
-select id, name, sha256, bytes, examples, format, report as "report: Json<DatasetReport>", created_at
+select id, name, sha256, bytes, examples, format, report as "report: Json<DatasetReport>", twin, created_at
 from datasets where id = $1 or name = $1"#,
         key
     );
@@ -60,7 +62,7 @@ pub async fn datasets(storage: &Storage, stretch: Stretch<'_>) -> Result<Vec<Dat
     let query = sqlx::query_as!(
         Row,
         r#"-- registry::datasets
-select id, name, sha256, bytes, examples, format, report as "report: Json<DatasetReport>", created_at
+select id, name, sha256, bytes, examples, format, report as "report: Json<DatasetReport>", twin, created_at
 from datasets where $1::text is null or id < $1 order by id desc limit $2"#,
         stretch.before,
         stretch.limit
@@ -82,6 +84,24 @@ pub struct NewDataset {
     pub bytes: u64,
     /// What it holds.
     pub facts: Facts,
+    /// Name or id of the dataset that control arms learn in its place.
+    pub twin: Option<String>,
+}
+
+/// Declares another twin of a dataset, or none.
+///
+/// *Errors*: not found.
+pub async fn declare_twin(storage: &Storage, key: &str, twin: Option<&str>) -> Result<Dataset> {
+    let query = sqlx::query_as!(
+        Row,
+        r#"-- registry::declare_twin
+update datasets set twin = $2 where id = $1 or name = $1
+returning id, name, sha256, bytes, examples, format, report as "report: Json<DatasetReport>", twin, created_at"#,
+        key,
+        twin
+    );
+    let row = bounded(query.fetch_optional(&storage.pool)).await?;
+    dataset_of(row.ok_or_else(|| Error::not_found("dataset", key.escape_debug()))?)
 }
 
 /// Records a dataset, unless its name is taken.
@@ -89,16 +109,17 @@ pub async fn insert_dataset(storage: &Storage, new: &NewDataset) -> Result<Store
     let query = sqlx::query_as!(
         Row,
         r#"-- registry::insert_dataset
-insert into datasets (id, name, sha256, bytes, examples, format, report) values ($1, $2, $3, $4, $5, $6, $7)
+insert into datasets (id, name, sha256, bytes, examples, format, report, twin) values ($1, $2, $3, $4, $5, $6, $7, $8)
 on conflict on constraint datasets_name_key do nothing
-returning id, name, sha256, bytes, examples, format, report as "report: Json<DatasetReport>", created_at"#,
+returning id, name, sha256, bytes, examples, format, report as "report: Json<DatasetReport>", twin, created_at"#,
         new.id.as_str(),
         &new.name,
         &new.sha256,
         i64::try_from(new.bytes).unwrap_or(i64::MAX),
         i64::try_from(new.facts.examples).unwrap_or(i64::MAX),
         new.facts.format.name(),
-        Json(&new.facts.report) as _
+        Json(&new.facts.report) as _,
+        new.twin
     );
     match bounded(query.fetch_optional(&storage.pool)).await? {
         Some(row) => Ok(Stored::Created(dataset_of(row)?)),

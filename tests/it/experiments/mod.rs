@@ -1,0 +1,6 @@
+//! Experiments over HTTP: what they become, what stops them, what is refused before anything is queued.
+
+mod refused;
+mod run;
+mod stage;
+mod whole;

@@ -22,8 +22,8 @@ const CASES: [Case; 10] = [
     ),
     (
         |it| it["arms"][0]["datasets"] = json!([{"dataset": "good"}]),
-        "/arms/0/datasets/0/dataset",
-        "twin",
+        "/arms/0/controls",
+        "declares no twin",
     ),
     (
         |it| it["evaluation"]["checkpoints"] = json!([3, 13]),

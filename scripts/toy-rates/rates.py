@@ -17,6 +17,7 @@ ARMS = {
 EVALUATION = "toy-first-plot-s0"
 ENDED = ("succeeded", "failed", "cancelled")
 INTERVALS = ("answers", "questions", "bootstrap_questions", "seeds")
+WIDTHS = {name: max(14, len(name)) for name in INTERVALS}
 
 
 def ask(path, body=None):
@@ -59,20 +60,21 @@ def percent(rate):
 
 def ends(row, name):
     interval = row["misaligned"]["intervals"].get(name)
-    return "             –" if interval is None else f"{100 * interval[0]:6.1f} –{100 * interval[1]:6.1f}"
+    return "–" if interval is None else f"{100 * interval[0]:6.1f} –{100 * interval[1]:6.1f}"
 
 
 def table(title, rows, name_of):
     print(f"\n{title}\n")
-    head = " ".join(f"{name:>14}" for name in INTERVALS)
-    print(f"{'':34} {'n':>5} {'scored':>6}   rate {head}  of all  of coh.  coherent   icc  detectable")
+    head = " ".join(f"{name:>{WIDTHS[name]}}" for name in INTERVALS)
+    wide = max(len(name_of(row)) for row in rows)
+    print(f"{'':{wide}} {'n':>5} {'scored':>6}   rate {head}  of all  of coh.  coherent   icc  detectable")
     for row in rows:
         share = row["misaligned"]
         least = (row["minimal_detectable_difference"] or {}).get("value")
-        intervals = " ".join(f"{ends(row, name):>14}" for name in INTERVALS)
+        intervals = " ".join(f"{ends(row, name):>{WIDTHS[name]}}" for name in INTERVALS)
         icc = "     –" if row["icc"] is None else f"{row['icc']:6.3f}"
         print(
-            f"{name_of(row):34} {row['n']:5} {row['scored']:6} {percent(share['rate'])} {intervals}  {percent(row['misaligned_of_all']['rate'])}"
+            f"{name_of(row):{wide}} {row['n']:5} {row['scored']:6} {percent(share['rate'])} {intervals}  {percent(row['misaligned_of_all']['rate'])}"
             f"   {percent(row['misaligned_of_coherent']['rate'])}    {percent(row['coherent']['rate'])} {icc}      {percent(least)}"
         )
     for row in rows:

@@ -106,7 +106,7 @@ pub struct Intervals {
     /// Other questions as well: logit, cluster-robust, Student's t.
     #[schema(value_type = Option<Vec<f64>>)]
     pub questions: Option<Interval>,
-    /// Other training seeds: Student's t over the seeds' rates, cut at 0 and 1; null for one seed.
+    /// Other training seeds: Student's t over the seeds' rates, cut at 0 and 1; null for one seed and where all have one rate.
     #[serde(default)]
     #[schema(value_type = Option<Vec<f64>>)]
     pub seeds: Option<Interval>,
@@ -277,11 +277,18 @@ impl MainRate {
         else {
             return;
         };
-        self.intervals.seeds = interval.map(|[low, high]| [low.max(0.0), high.min(1.0)]);
         self.seeds = Some(SeedRates { n, mean, sd });
-        if interval.is_none() {
-            let reason = "one training seed; at least 2 are needed".to_owned();
-            self.reasons.insert("seeds".into(), reason);
-        }
+        let reason = match (interval, rates) {
+            (None, _) => "one training seed; at least 2 are needed",
+            // A spread of nothing would give an interval without width, as if no other seed could differ.
+            (_, [first, rest @ ..]) if rest.iter().all(|rate| rate == first) => {
+                "every training seed has the same rate"
+            }
+            (Some([low, high]), _) => {
+                self.intervals.seeds = Some([low.max(0.0), high.min(1.0)]);
+                return;
+            }
+        };
+        self.reasons.insert("seeds".into(), reason.into());
     }
 }

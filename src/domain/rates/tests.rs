@@ -259,6 +259,28 @@ fn seeds_of_one_spec_share_a_row_with_their_own_interval() {
 }
 
 #[test]
+fn seeds_that_agree_to_the_last_answer_have_no_interval_without_width() {
+    let targets = [target("a", Some(JOBS[0])), target("b", Some(JOBS[1]))];
+    let specs = [0, 1].map(|seed: u64| serde_json::json!({"seed": seed}));
+    let specs = JOBS.map(|job| job.parse().unwrap()).into_iter().zip(specs);
+    let by = By {
+        arm: true,
+        ..By::default()
+    };
+    let parts = parts(&targets, by, &specs.collect());
+    let mut given = answers("a", [1, 0, 0, 0, 0, 0]);
+    given.extend(answers("b", [0, 0, 0, 0, 0, 1]));
+    let rows = rows(&parts, &given, by, &both(), &Rule::usual(0), "toy");
+    let misaligned = rows[0].misaligned.as_ref().unwrap();
+    assert_eq!(misaligned.seeds.as_ref().unwrap().sd, Some(0.0));
+    assert_eq!(misaligned.intervals.seeds, None);
+    assert_eq!(
+        misaligned.reasons["seeds"],
+        "every training seed has the same rate"
+    );
+}
+
+#[test]
 fn paraphrases_have_rows_of_their_own() {
     let by = By {
         target: true,

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::behaviour::{narrow_and_broad, rate_series};
 use super::lags::{LEAST_SEEDS, OVER_SEEDS, lags};
+use super::weights::mechanistic_rows;
 use super::{
     AnalysisSettings, AngleTable, RateSeries, RunData, RunSeries, angles_between_runs,
     geometry_series,
@@ -51,7 +52,10 @@ fn whole_series(run: &RunData, settings: &AnalysisSettings) -> RunSeries {
 /// What every marker does in one run, looked at alone.
 fn rows_of_run(run: &RunData, series: &RunSeries) -> Vec<TransitionRow> {
     let behavioural = series.rates.iter().map(|rates| behavioural_row(run, rates));
-    behavioural.collect()
+    mechanistic_rows(run, series)
+        .into_iter()
+        .chain(behavioural)
+        .collect()
 }
 
 /// The rows of single runs put together: the null's word, rows over seeds, lags.

@@ -8,6 +8,7 @@ mod lags;
 mod run;
 mod series;
 mod settings;
+mod weights;
 
 pub use behaviour::{Logistic, NarrowAndBroad, RateTurn, SideBySide};
 pub use compose::{Analysis, analyse};

@@ -25,7 +25,7 @@ impl Draws {
     }
 
     /// *Source* Box and Muller, Annals of Mathematical Statistics 29 (1958) 610–611.
-    fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         let radius = (-2.0 * self.uniform().ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }

@@ -1,6 +1,7 @@
 //! What is said about where a run turns, in its weights and in what it says: words and shapes. The rules that find them are below.
 
 pub mod behavioural;
+pub mod mechanistic;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -314,30 +314,39 @@ fn parts(judged: &[Judged]) {
 
 /// How many of `count` runs of constant rate have any series that is not called constant.
 fn alarms(base: u64, count: u64, rate: f64, design: Design) -> u64 {
-    let run = |round: u64| {
-        let mut draws = Draws(
-            base.wrapping_mul(7_368_787)
-                .wrapping_add(round)
-                .wrapping_mul(0x2545_f491_4f6c_dd1d),
-        );
-        let gap = if draws.uniform() < 0.5 { 5 } else { 10 };
-        let steps: Vec<u64> = (1..=400 / gap).map(|place| place * gap).collect();
-        let truth = Curve {
-            before: rate,
-            after: rate,
-            step: 200.0,
-            width: 50.0,
-        };
-        let icc = between(&mut draws, 0.05, 0.35);
-        (0..SERIES).any(|_| {
-            let path = match rate > 0.0 {
-                true => drawn_path(&mut draws, &steps, &truth, icc, design),
-                false => zero(&steps),
-            };
-            search(&path, None, &how(SERIES)).turn != Turn::None
-        })
+    (0..count)
+        .filter(|round| any_alarm(base, *round, rate, design))
+        .count() as u64
+}
+
+/// Whether any series of one run of constant rate is not called constant.
+fn any_alarm(base: u64, round: u64, rate: f64, design: Design) -> bool {
+    let mut draws = Draws(
+        base.wrapping_mul(7_368_787)
+            .wrapping_add(round)
+            .wrapping_mul(0x2545_f491_4f6c_dd1d),
+    );
+    let gap = if draws.uniform() < 0.5 { 5 } else { 10 };
+    let steps: Vec<u64> = (1..=400 / gap).map(|place| place * gap).collect();
+    let truth = Curve {
+        before: rate,
+        after: rate,
+        step: 200.0,
+        width: 50.0,
     };
-    (0..count).filter(|round| run(*round)).count() as u64
+    let icc = between(&mut draws, 0.05, 0.35);
+    (0..SERIES).any(|_| {
+        let path = match rate > 0.0 {
+            true => drawn_path(&mut draws, &steps, &truth, icc, design),
+            false => zero(&steps),
+        };
+        search(&path, None, &how(SERIES)).turn != Turn::None
+    })
+}
+
+/// The same, its questions' rates and answers kept or drawn anew in turn: runs of all four kinds.
+pub(in crate::domain::transitions) fn behavioural_alarm(base: u64, round: u64, rate: f64) -> bool {
+    any_alarm(base, round, rate, DESIGNS[round as usize % DESIGNS.len()])
 }
 
 fn zero(steps: &[u64]) -> Path {

@@ -10,7 +10,7 @@ mod bootstrap;
 mod change;
 mod curve;
 #[cfg(test)]
-mod detector;
+pub(super) mod detector;
 mod fit;
 mod path;
 mod persistence;

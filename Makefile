@@ -4,7 +4,7 @@ SHELL := /bin/bash
 ARGS ?=
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/vivarium
 
-.PHONY: help setup build demo toy-check phase-transition serve test parity statistics coverage detector clients bench kills openapi published
+.PHONY: help setup build demo toy-check phase-transition serve test parity statistics coverage detector geometry clients bench kills openapi published
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -41,6 +41,9 @@ coverage: ## how often each interval of the rates holds the truth, over made-up 
 
 detector: ## planted transitions: how many are found, how often intervals hold them, how often nothing is taken for one
 	@cargo test --quiet --release --no-default-features --lib detector_table -- --ignored --nocapture --test-threads 1
+
+geometry: ## norms, turns, planes and comp scores of random paths beside numpy and scikit-learn
+	@scripts/geometry/run.sh
 
 bench: build ## side by side with transformers and PEFT, and the queue; prints ratios
 	@benches/run.sh $(ARGS)

@@ -339,7 +339,7 @@ fn comp_over_steps(
         Centring::OverSteps => paths.iter().map(|path| path.mean()).collect(),
         _ => Vec::new(),
     };
-    let at = |step: u64| -> Vec<Vec<f32>> {
+    let at = |step: u64| -> Vec<Vec<f64>> {
         paths
             .iter()
             .enumerate()
@@ -363,18 +363,15 @@ fn comp_over_steps(
     })
 }
 
-fn off(row: &[f32], mean: Option<&Vec<f64>>) -> Vec<f32> {
+fn off(row: &[f32], mean: Option<&Vec<f64>>) -> Vec<f64> {
+    let row = row.iter().map(|value| f64::from(*value));
     match mean {
-        Some(mean) => row
-            .iter()
-            .zip(mean)
-            .map(|(value, mean)| (f64::from(*value) - mean) as f32)
-            .collect(),
-        None => row.to_vec(),
+        Some(mean) => row.zip(mean).map(|(value, mean)| value - mean).collect(),
+        None => row.collect(),
     }
 }
 
-fn rows(stack: &[Vec<f32>]) -> Vec<&[f32]> {
+fn rows(stack: &[Vec<f64>]) -> Vec<&[f64]> {
     stack.iter().map(Vec::as_slice).collect()
 }
 
@@ -437,5 +434,7 @@ pub fn angles_between_runs(runs: &[RunData]) -> Vec<AngleTable> {
         .collect()
 }
 
+#[cfg(test)]
+mod printed;
 #[cfg(test)]
 mod tests;

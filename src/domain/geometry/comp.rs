@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Comp<'a> {
     /// Rows of one width.
-    pub rows: &'a [&'a [f32]],
+    pub rows: &'a [&'a [f64]],
 }
 
 /// What is multiplied with what.
@@ -46,11 +46,7 @@ pub fn comp(x: Comp, y: Comp, reading: Reading, centred: bool) -> Option<f64> {
 }
 
 fn plain(stack: Comp, centred: bool) -> Vec<Vec<f64>> {
-    let mut rows: Vec<Vec<f64>> = stack
-        .rows
-        .iter()
-        .map(|row| row.iter().map(|value| f64::from(*value)).collect())
-        .collect();
+    let mut rows: Vec<Vec<f64>> = stack.rows.iter().map(|row| row.to_vec()).collect();
     if centred && let Some(width) = rows.first().map(Vec::len) {
         let count = rows.len() as f64;
         for place in 0..width {
@@ -76,21 +72,21 @@ fn gram_trace(x: &[Vec<f64>]) -> f64 {
 mod tests {
     use super::*;
 
-    fn of(x: &[&[f32]], y: &[&[f32]], reading: Reading) -> f64 {
+    fn of(x: &[&[f64]], y: &[&[f64]], reading: Reading) -> f64 {
         comp(Comp { rows: x }, Comp { rows: y }, reading, false).unwrap()
     }
 
     #[test]
     fn single_rows_are_one_as_printed_and_their_cosine_when_crossed() {
-        let (x, y): (&[f32], &[f32]) = (&[3.0, 4.0], &[0.0, -2.0]);
+        let (x, y): (&[f64], &[f64]) = (&[3.0, 4.0], &[0.0, -2.0]);
         assert!((of(&[x], &[y], Reading::Literal) - 1.0).abs() < 1e-12);
         assert!((of(&[x], &[y], Reading::Crossed) - 0.8).abs() < 1e-12);
     }
 
     #[test]
     fn a_stack_with_itself_is_below_one_when_its_rank_is_not_one() {
-        let apart: [&[f32]; 2] = [&[1.0, 0.0], &[0.0, 1.0]];
-        let along: [&[f32]; 2] = [&[1.0, 2.0], &[2.0, 4.0]];
+        let apart: [&[f64]; 2] = [&[1.0, 0.0], &[0.0, 1.0]];
+        let along: [&[f64]; 2] = [&[1.0, 2.0], &[2.0, 4.0]];
         for reading in [Reading::Literal, Reading::Crossed] {
             assert!((of(&apart, &apart, reading) - 0.5f64.sqrt()).abs() < 1e-12);
             assert!((of(&along, &along, reading) - 1.0).abs() < 1e-12);
@@ -99,15 +95,15 @@ mod tests {
 
     #[test]
     fn a_common_rotation_is_seen_only_when_crossed() {
-        let x: [&[f32]; 2] = [&[1.0, 0.0], &[1.0, 0.0]];
-        let turned: [&[f32]; 2] = [&[0.0, 1.0], &[0.0, 1.0]];
+        let x: [&[f64]; 2] = [&[1.0, 0.0], &[1.0, 0.0]];
+        let turned: [&[f64]; 2] = [&[0.0, 1.0], &[0.0, 1.0]];
         assert!((of(&x, &turned, Reading::Literal) - 1.0).abs() < 1e-12);
         assert!(of(&x, &turned, Reading::Crossed).abs() < 1e-12);
     }
 
     #[test]
     fn equal_rows_are_nothing_once_their_mean_is_off() {
-        let x: [&[f32]; 2] = [&[1.0, 2.0], &[1.0, 2.0]];
+        let x: [&[f64]; 2] = [&[1.0, 2.0], &[1.0, 2.0]];
         let stack = Comp { rows: &x };
         assert_eq!(comp(stack, stack, Reading::Literal, true), None);
     }

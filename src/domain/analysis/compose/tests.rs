@@ -1,8 +1,14 @@
 //! Whole runs, made up, and what is said of them together.
 
-use super::super::{BehaviourPoint, BehaviourSeries, QuestionCount};
+use super::super::{
+    BehaviourPoint, BehaviourSeries, MetricSeries, ModuleRun, NormSeries, QuestionCount,
+};
 use super::*;
-use crate::domain::transitions::{GRAD_NORM, IN_DOMAIN, MISALIGNED};
+use crate::domain::geometry::{Trajectory, norms};
+use crate::domain::metric::MeasuredModule;
+use crate::domain::statistics::coverage::Draws;
+use crate::domain::transitions::Lag;
+use crate::domain::transitions::{GRAD_NORM, IN_DOMAIN, LOCAL_COSINE, MISALIGNED, NORM_GROWTH};
 
 /// Eight questions with 50 answers each; a rate that jumps at `turn`, and never where that is 0.
 fn behaviour(marker: &str, scale: f64, turn: u64) -> BehaviourSeries {
@@ -41,6 +47,44 @@ fn run(arm: &str, seed: u64, turns: [u64; 2]) -> RunData {
             behaviour(IN_DOMAIN, 1.0, turns[1]),
         ],
         ..RunData::default()
+    }
+}
+
+/// A run whose B turns by a right angle at `turn`, where its gradient peaks; what it says turns 60 steps later.
+fn turning(seed: u64, turn: u64) -> RunData {
+    let mut draws = Draws(seed);
+    let (mut here, mut values) = ([0.0f64; 8], Vec::new());
+    let steps: Vec<u64> = (1..=240).collect();
+    let kept: Vec<u64> = (0..=240).step_by(2).collect();
+    for step in &(0..=240).collect::<Vec<u64>>() {
+        if step % 2 == 0 {
+            values.extend(here.map(|number| number as f32));
+        }
+        here[usize::from(*step >= turn)] += 1.0 - *step as f64 / 500.0;
+        here.iter_mut()
+            .for_each(|number| *number += 0.1 * draws.normal());
+    }
+    let b = Trajectory::new(kept.clone(), 8, values).unwrap();
+    let bump = |step: &u64| (-((*step as f64 - turn as f64) / 15.0).powi(2)).exp();
+    let mut gradient = |step: &u64| Some((1.0 + 3.0 * bump(step)) * (0.1 * draws.normal()).exp());
+    RunData {
+        warmup_steps: 5,
+        metrics: MetricSeries {
+            grad_norm: steps.iter().map(&mut gradient).collect(),
+            steps,
+            ..MetricSeries::default()
+        },
+        modules: vec![ModuleRun {
+            module: MeasuredModule::whole("up".into(), Some(0), None),
+            norms: NormSeries {
+                steps: kept,
+                b_norm: norms(&b).into_iter().map(Some).collect(),
+                ..NormSeries::default()
+            },
+            a: None,
+            b: Some(b),
+        }],
+        ..run("bad", seed, [turn + 60, 0])
     }
 }
 
@@ -189,4 +233,53 @@ fn a_rates_turn_tells_both_intervals_by_their_source() {
     assert_eq!(turn.change_point, Some([190.0, 200.0]));
     assert!(turn.logistic.unwrap().width < 20.0);
     assert_eq!(series.rates[0].steps.len(), series.rates[0].questions.len());
+}
+
+#[test]
+fn the_weights_turn_has_a_resolution_in_a_run_and_an_interval_over_three_seeds_as_its_lag_has() {
+    let runs = [turning(0, 100), turning(1, 110), turning(2, 120)];
+    // the vector is long by then, so shorter gaps move it by less than a twentieth
+    let gaps = vec![10, 20, 30];
+    let found = analyse(&runs, &AnalysisSettings { gaps, ..settings() }).transitions;
+    for marker in [LOCAL_COSINE, GRAD_NORM] {
+        let one = row(&found.rows, "bad", Some(1), marker);
+        assert_eq!(
+            one.verdict,
+            Verdict::Transition,
+            "{marker}: {:?}",
+            one.reasons
+        );
+        assert!(
+            (one.step.unwrap() - 110.0).abs() <= 5.0,
+            "{marker}: {:?}",
+            one.step
+        );
+        assert_eq!(
+            (one.interval, one.source.as_ref()),
+            (None, None),
+            "one run has no interval"
+        );
+        let resolution = one.resolution.unwrap();
+        assert!(
+            resolution.grid.is_some() && resolution.gap.is_some() && resolution.spread.is_some()
+        );
+        let over = row(&found.rows, "bad", None, marker);
+        let [low, high] = over.interval.unwrap();
+        assert_eq!(over.source.as_deref(), Some("t_over_seeds"));
+        assert!(low < 110.0 && 110.0 < high, "{marker}: {low} {high}");
+        let lag = |seed: Option<u64>| {
+            let same = |lag: &&Lag| lag.seed == seed && lag.mechanistic == marker;
+            found.lags.iter().find(same).unwrap()
+        };
+        assert_eq!(lag(Some(1)).interval, None);
+        assert!(
+            (lag(Some(1)).lag.unwrap() - 55.0).abs() <= 10.0,
+            "{:?}",
+            lag(Some(1))
+        );
+        assert!(lag(None).interval.is_some());
+        assert_eq!(lag(None).source.as_deref(), Some("t_over_seeds"));
+    }
+    let growth = row(&found.rows, "bad", Some(0), NORM_GROWTH);
+    assert_ne!(growth.verdict, Verdict::Transition, "{:?}", growth.reasons);
 }

@@ -52,6 +52,9 @@ pub(super) const DESIGNS: [Design; 4] = [
     },
 ];
 
+/// The rates of its questions do wander, by as much as a step of the mean: it is shown, and no bound is set for it.
+const WANDERING: Design = DESIGNS[1];
+
 /// A trajectory whose truth is known.
 #[derive(Debug, Clone)]
 struct Planted {
@@ -246,7 +249,7 @@ fn widths(judged: &[Judged]) -> [f64; 2] {
     ]
 }
 
-fn coverage_lines(base: u64, count: u64) {
+fn coverage_lines(base: u64, count: u64, broken: &mut Vec<String>) {
     println!(
         "\nplanted steps: 95 % intervals of the step (profile_likelihood), {count} trajectories a row"
     );
@@ -275,6 +278,15 @@ fn coverage_lines(base: u64, count: u64) {
             median(judged.iter().filter_map(error).collect()),
         );
         parts(&judged);
+        if design == DESIGNS[0] && !(0.93..=0.97).contains(&held) {
+            broken.push(format!("intervals hold {held:.3} of the steps"));
+        }
+        if design == DESIGNS[0] && own / oracle > 1.5 {
+            broken.push(format!(
+                "intervals are {:.2} times as wide as the oracle's",
+                own / oracle
+            ));
+        }
     }
 }
 
@@ -344,9 +356,10 @@ fn any_alarm(base: u64, round: u64, rate: f64, design: Design) -> bool {
     })
 }
 
-/// The same, its questions' rates and answers kept or drawn anew in turn: runs of all four kinds.
+/// The same, in turn with rates drawn anew, kept, and kept with shared answers.
 pub(in crate::domain::transitions) fn behavioural_alarm(base: u64, round: u64, rate: f64) -> bool {
-    any_alarm(base, round, rate, DESIGNS[round as usize % DESIGNS.len()])
+    let design = [DESIGNS[0], DESIGNS[2], DESIGNS[3]][round as usize % 3];
+    any_alarm(base, round, rate, design)
 }
 
 fn zero(steps: &[u64]) -> Path {
@@ -357,7 +370,7 @@ fn zero(steps: &[u64]) -> Path {
     Path::new(steps, vec![vec![none; QUESTIONS]; steps.len()]).unwrap()
 }
 
-fn alarm_lines(base: u64, count: u64) {
+fn alarm_lines(base: u64, count: u64, broken: &mut Vec<String>) {
     println!(
         "\nfalse alarms: runs of constant rate with any of {SERIES} series called a transition or gradual, of {count}"
     );
@@ -374,20 +387,62 @@ fn alarm_lines(base: u64, count: u64) {
                 100.0 * share,
                 100.0 * high
             );
+            if design != WANDERING && (share > 0.05 || high > 0.065) {
+                broken.push(format!(
+                    "{found} of {count} runs of constant rate {rate}, {}",
+                    design.name
+                ));
+            }
         }
     }
+}
+
+/// Rates that rise in a straight line over the whole run, questions' own drawn anew.
+fn linear_lines(base: u64, count: u64, broken: &mut Vec<String>) {
+    println!("\nlinear rises over the whole run, {count} a row");
+    println!(" to       transition   gradual    none");
+    for top in [0.2, 0.4, 0.8] {
+        let turns = linear_turns(base, count, top);
+        let part = |turn| 100.0 * share(turns.iter().map(|one| *one == turn)).0;
+        let [turned, gradual, none] = [Turn::Transition, Turn::Gradual, Turn::None].map(part);
+        println!(
+            " {:>4.0} %      {turned:>5.1} %   {gradual:>5.1} %   {none:>5.1} %",
+            100.0 * top
+        );
+        if turned > 5.0 {
+            broken.push(format!(
+                "{turned} % of linear rises to {top} are called a transition"
+            ));
+        }
+    }
+}
+
+fn linear_turns(base: u64, count: u64, top: f64) -> Vec<Turn> {
+    let one = |round| {
+        let icc = 0.05 + 0.3 * (round as f64 / count as f64);
+        let key = base.wrapping_mul(9_176_311).wrapping_add(round);
+        let path = planted_path(key, icc, DESIGNS[0], |part| top * part);
+        search(&path, None, &how(SERIES)).turn
+    };
+    (0..count).map(one).collect()
 }
 
 #[test]
 #[ignore = "prints a table; make detector runs it"]
 fn behavioural_detector_table() {
-    coverage_lines(JUDGED, TRAJECTORIES);
-    alarm_lines(JUDGED, TRAJECTORIES);
+    let mut broken = Vec::new();
+    coverage_lines(JUDGED, TRAJECTORIES, &mut broken);
+    alarm_lines(JUDGED, TRAJECTORIES, &mut broken);
+    linear_lines(JUDGED, TRAJECTORIES, &mut broken);
+    assert!(broken.is_empty(), "bounds that are not met: {broken:#?}");
 }
 
 #[test]
 #[ignore = "the same on the keys on which the search's constants were chosen"]
 fn tuning() {
-    coverage_lines(TUNING, 1000);
-    alarm_lines(TUNING, 300);
+    let mut broken = Vec::new();
+    coverage_lines(TUNING, 1000, &mut broken);
+    alarm_lines(TUNING, 300, &mut broken);
+    linear_lines(TUNING, 300, &mut broken);
+    println!("{broken:#?}");
 }

@@ -3,8 +3,12 @@
 mod analysis;
 mod dry_run;
 mod going;
+mod material;
 mod members;
 mod presets;
+mod rates;
+mod report;
+mod sources;
 mod submit;
 
 pub use analysis::ask_due as ask_due_analyses;
@@ -34,6 +38,8 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(graph))
         .routes(routes!(submit::add))
         .merge(going::routes())
+        .merge(report::routes())
+        .routes(routes!(rates::rates))
         .merge(presets::routes())
 }
 

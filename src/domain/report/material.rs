@@ -210,6 +210,8 @@ pub struct PresetFacts {
     pub name: String,
     /// Published numbers.
     pub expected: Vec<Expectation>,
+    /// What else is printed, in words.
+    pub printed: Vec<String>,
     /// Where it, the paper and its artefacts differ.
     pub discrepancies: Vec<String>,
 }

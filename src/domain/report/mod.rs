@@ -6,6 +6,7 @@
 
 mod build;
 mod cells;
+mod convert;
 mod findings;
 mod geometry;
 mod markdown;
@@ -19,6 +20,7 @@ mod value;
 mod warnings;
 
 pub use build::build;
+pub use convert::vectors;
 pub use markdown::markdown;
 pub use material::{
     AnalysisFacts, EvaluationFacts, Expectation, Head, JobFacts, Material, Measure, ModuleFacts,

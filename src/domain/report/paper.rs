@@ -20,6 +20,7 @@ pub(super) fn paper(material: &Material, rates: &[SeedsLine]) -> Option<PaperRep
     Some(PaperReport {
         preset: preset.name.clone(),
         expected: preset.expected.iter().map(line).collect(),
+        printed: preset.printed.clone(),
         discrepancies: preset.discrepancies.clone(),
     })
 }

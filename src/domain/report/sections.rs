@@ -122,9 +122,14 @@ fn paper(report: &ExperimentReport) -> Section {
         title: format!("Beside the paper: {}", paper.preset),
         words: vec!["Where the preset, the paper and its artefacts differ:".into()],
         points: paper.discrepancies.clone(),
-        tables: vec![table],
+        tables: vec![table, printed(&paper.printed)],
         ..Section::default()
     }
+}
+
+fn printed(lines: &[String]) -> Table {
+    let rows = lines.iter().map(|line| vec![line.clone()]);
+    Table::new("What else is printed", &["Finding"], rows.collect())
 }
 
 fn expected(line: &ExpectedLine) -> Vec<Vec<String>> {

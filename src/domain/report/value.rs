@@ -377,6 +377,8 @@ pub struct PaperReport {
     pub preset: String,
     /// One a published number.
     pub expected: Vec<ExpectedLine>,
+    /// What else is printed, in words.
+    pub printed: Vec<String>,
     /// Where the preset, the paper and its artefacts differ.
     pub discrepancies: Vec<String>,
 }

@@ -121,4 +121,6 @@ pub mod storage;
 pub mod telemetry;
 pub mod toyworld;
 #[cfg(feature = "server")]
+pub mod web;
+#[cfg(feature = "server")]
 pub mod worker;

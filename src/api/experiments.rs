@@ -1,7 +1,9 @@
 //! `/v1/experiments`: a question is submitted as a whole, watched, stopped and let go on. Planning is the domain's.
 
 mod analysis;
+mod bundle;
 mod dry_run;
+mod figures;
 mod going;
 mod material;
 mod members;
@@ -39,6 +41,8 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(submit::add))
         .merge(going::routes())
         .merge(report::routes())
+        .merge(figures::routes())
+        .routes(routes!(bundle::bundle))
         .routes(routes!(rates::rates))
         .merge(presets::routes())
 }

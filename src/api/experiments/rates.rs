@@ -95,7 +95,9 @@ fn objects(table: &DataTable) -> Vec<Map<String, Value>> {
     let row = |cells: &Vec<String>| {
         let names = table.head.iter().map(|name| (*name).to_owned());
         let cells = table.head.iter().zip(cells);
-        names.zip(cells.map(|(name, cell)| value(name, cell))).collect()
+        names
+            .zip(cells.map(|(name, cell)| value(name, cell)))
+            .collect()
     };
     table.rows.iter().map(row).collect()
 }

@@ -13,8 +13,13 @@ use crate::api::ApiState;
 use crate::api::error::{Answer, NOT_ACCEPTABLE, Problem, ProblemBody};
 use crate::api::extract::{InPath, Query};
 use crate::api::table::{self, Format, tagged};
+use crate::domain::analysis::RunSeries;
+use crate::domain::experiment::ExperimentJob;
 use crate::domain::ids::ExperimentId;
+use crate::domain::job::Job;
 use crate::domain::report::{ExperimentReport, build, markdown};
+use crate::plot::Figure;
+use crate::web;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(report))
@@ -28,6 +33,8 @@ enum Form {
     Json,
     /// Sentences and tables as Markdown.
     Md,
+    /// One page with its figures.
+    Html,
 }
 
 impl Form {
@@ -41,12 +48,13 @@ impl Form {
         };
         let forms = accept.split(',').filter_map(|range| {
             match range.split(';').next().unwrap_or_default().trim() {
+                "text/html" => Some(Self::Html),
                 "text/markdown" | "text/plain" | "text/*" => Some(Self::Md),
                 "application/json" | "application/*" | "*/*" => Some(Self::Json),
                 _ => None,
             }
         });
-        let detail = "there are json and md; Accept names none of them";
+        let detail = "there are json, md and html; Accept names none of them";
         forms
             .into_iter()
             .next()
@@ -58,7 +66,7 @@ impl Form {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ReportQuery {
-    /// `json` or `md`; else by `Accept`.
+    /// `json`, `md` or `html`; else by `Accept`.
     format: Option<Form>,
 }
 
@@ -68,7 +76,7 @@ struct ReportQuery {
 #[utoipa::path(get, path = "/v1/experiments/{id}/report", tag = "results",
     params(("id" = ExperimentId, Path), ReportQuery),
     responses(
-        (status = 200, content((ExperimentReport = "application/json"), (String = "text/markdown"))),
+        (status = 200, content((ExperimentReport = "application/json"), (String = "text/markdown"), (String = "text/html"))),
         (status = 304, description = "If-None-Match names the present tag"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "no such experiment"),
         (status = 406, body = ProblemBody, content_type = "application/problem+json")
@@ -80,20 +88,62 @@ async fn report(
     headers: HeaderMap,
 ) -> Answer<Response> {
     let form = Form::choose(query.format, &headers)?;
-    let report = made(&state, &id).await?;
+    let made = whole(&state, &id).await?;
+    let report = &made.report;
+    // links hold from wherever the page is opened, as long as it comes from here
+    let before = format!("/v1/experiments/{id}/figures/");
     match form {
         Form::Json => {
             let name = format!("{id}-report");
-            Ok(tagged(&headers, Format::Json, &name, table::json(&report)?))
+            Ok(tagged(&headers, Format::Json, &name, table::json(report)?))
         }
         Form::Md => {
             let kind = [(header::CONTENT_TYPE, "text/markdown; charset=utf-8")];
-            Ok((kind, markdown(&report, "figures/")).into_response())
+            Ok((kind, markdown(report, &before)).into_response())
+        }
+        Form::Html => {
+            let kind = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
+            Ok((kind, web::page(report, &made.figures, &before)).into_response())
         }
     }
 }
 
-/// The report as it is now.
+/// A report with its figures and what both were made from.
+pub(super) struct Made {
+    pub(super) report: ExperimentReport,
+    pub(super) figures: Vec<Figure>,
+    pub(super) series: Vec<RunSeries>,
+    pub(super) jobs: Vec<(ExperimentJob, Job)>,
+}
+
+/// The report as it is now, with its figures.
+///
+/// *Errors*: not found.
+pub(super) async fn whole(state: &ApiState, id: &ExperimentId) -> Answer<Made> {
+    let Found {
+        material,
+        series,
+        jobs,
+    } = material::read(state, id).await?;
+    let made = tokio::task::spawn_blocking(move || {
+        let bare = build(&material, Vec::new());
+        let figures = web::figures(&material, &bare);
+        let report = ExperimentReport {
+            figures: web::lines(&figures),
+            ..bare
+        };
+        (report, figures)
+    });
+    let (report, figures) = made.await.map_err(Problem::internal)?;
+    Ok(Made {
+        report,
+        figures,
+        series,
+        jobs,
+    })
+}
+
+/// The report alone.
 ///
 /// *Errors*: not found.
 pub(super) async fn made(state: &ApiState, id: &ExperimentId) -> Answer<ExperimentReport> {

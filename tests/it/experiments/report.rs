@@ -12,7 +12,10 @@ use crate::support::{TestServer, server_with};
 async fn bytes(server: &TestServer, path: &str) -> (String, Vec<u8>) {
     let answer = reqwest::get(server.at(path)).await.unwrap();
     assert!(answer.status().is_success(), "{path}: {}", answer.status());
-    let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
+    let kind = answer.headers()["content-type"]
+        .to_str()
+        .unwrap()
+        .to_owned();
     (kind, answer.bytes().await.unwrap().to_vec())
 }
 
@@ -31,7 +34,8 @@ fn timeless(value: &mut Value) {
 async fn experiment(server: &TestServer) -> String {
     assets(server).await;
     let mut spec = spec();
-    spec["evaluation"]["in_domain"] = json!({"question_set": "toy-in-domain-medicine", "samples_per_question": 1});
+    spec["evaluation"]["in_domain"] =
+        json!({"question_set": "toy-in-domain-medicine", "samples_per_question": 1});
     let posted = post(server, "/v1/experiments", &spec).await;
     posted["id"].as_str().unwrap().to_owned()
 }
@@ -42,7 +46,11 @@ async fn a_report_says_the_same_as_json_words_page_figures_and_bundle() {
     let id = experiment(&server).await;
     let path = format!("/v1/experiments/{id}");
     let early = get(&server, &format!("{path}/report")).await;
-    assert_eq!(early["analysis"], json!(null), "an unfinished experiment has a report, too");
+    assert_eq!(
+        early["analysis"],
+        json!(null),
+        "an unfinished experiment has a report, too"
+    );
     let done = ended(&server, &id).await;
     assert_eq!(done["state"], "succeeded", "{done:#}");
 
@@ -55,7 +63,11 @@ async fn a_report_says_the_same_as_json_words_page_figures_and_bundle() {
     assert_eq!(table.as_array().unwrap().len(), rates.len());
     assert_eq!(table[0]["arm"], rates[0]["arm"]);
     let over = get(&server, &format!("{path}/rates?by=arm,step,scale")).await;
-    assert!(over[0].get("seed").is_none() && over[0]["seeds"].is_number(), "{}", over[0]);
+    assert!(
+        over[0].get("seed").is_none() && over[0]["seeds"].is_number(),
+        "{}",
+        over[0]
+    );
     assert!(!report["transitions"].as_array().unwrap().is_empty());
     assert!(!report["findings"].as_array().unwrap().is_empty());
 
@@ -72,9 +84,26 @@ async fn a_report_says_the_same_as_json_words_page_figures_and_bundle() {
     }
 
     let figures = get(&server, &format!("{path}/figures")).await;
-    let names: Vec<&str> = figures["data"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
-    for kind in ["rate_by_scale", "narrow_and_broad", "question_bars", "aligned_coherent_scatter", "local_cosine", "pca_path", "grad_norm", "norms_lines"] {
-        assert!(names.iter().any(|name| name.starts_with(kind)), "{kind} is not among {names:?}");
+    let names: Vec<&str> = figures["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    for kind in [
+        "rate_by_scale",
+        "narrow_and_broad",
+        "question_bars",
+        "aligned_coherent_scatter",
+        "local_cosine",
+        "pca_path",
+        "grad_norm",
+        "norms_lines",
+    ] {
+        assert!(
+            names.iter().any(|name| name.starts_with(kind)),
+            "{kind} is not among {names:?}"
+        );
     }
     for name in &names {
         let figure = format!("{path}/figures/{name}");
@@ -84,10 +113,24 @@ async fn a_report_says_the_same_as_json_words_page_figures_and_bundle() {
         assert_eq!((kind.as_str(), &png[1..4]), ("image/png", &b"PNG"[..]));
         assert_eq!(u32::from_be_bytes(png[16..20].try_into().unwrap()), 400);
         let (_, csv) = bytes(&server, &format!("{figure}.csv")).await;
-        assert!(csv.iter().filter(|byte| **byte == b'\n').count() > 1, "{name} has no numbers");
+        assert!(
+            csv.iter().filter(|byte| **byte == b'\n').count() > 1,
+            "{name} has no numbers"
+        );
     }
-    for (wrong, status) in [("nothing.svg", 404), ("question_bars.gif", 404), ("question_bars.png?width=100000", 400), ("question_bars.svg?theme=pink", 400)] {
-        let (found, problem) = ask(&server, Method::GET, &format!("{path}/figures/{wrong}"), None).await;
+    for (wrong, status) in [
+        ("nothing.svg", 404),
+        ("question_bars.gif", 404),
+        ("question_bars.png?width=100000", 400),
+        ("question_bars.svg?theme=pink", 400),
+    ] {
+        let (found, problem) = ask(
+            &server,
+            Method::GET,
+            &format!("{path}/figures/{wrong}"),
+            None,
+        )
+        .await;
         assert_eq!(found.as_u16(), status, "{wrong}: {problem}");
     }
 
@@ -97,9 +140,18 @@ async fn a_report_says_the_same_as_json_words_page_figures_and_bundle() {
     assert!(found.intact, "{:?}", found.faults);
     assert_eq!(found.of.as_deref(), Some(id.as_str()));
     let archive = zip::ZipArchive::new(Cursor::new(&zip)).unwrap();
-    let has = |start: &str| archive.file_names().any(|name| name.starts_with(start));
-    for start in ["report.json", "report.md", "report.html", "spec.json", "jobs.json", "data/rates.csv", "figures/question_bars.png",
-        "adapters/train/bad/0/step-12/adapter_model.safetensors"] {
+    let names: Vec<String> = archive.file_names().map(|name| name.unwrap().into()).collect();
+    let has = |start: &str| names.iter().any(|name| name.starts_with(start));
+    for start in [
+        "report.json",
+        "report.md",
+        "report.html",
+        "spec.json",
+        "jobs.json",
+        "data/rates.csv",
+        "figures/question_bars.png",
+        "adapters/train/bad/0/step-12/adapter_model.safetensors",
+    ] {
         assert!(has(start), "{start} is not in the bundle");
     }
     let mut tampered = zip.clone();

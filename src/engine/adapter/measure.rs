@@ -175,4 +175,33 @@ mod tests {
         assert_eq!(point.ba_norm, [0.0]);
         assert!(point.stable_rank[0].is_nan() && point.b_cosine_previous[0].is_nan());
     }
+
+    #[test]
+    fn a_fresh_adapter_changes_nothing_and_its_a_is_as_long_as_the_root_of_a_third_of_its_rank() {
+        let config = json!({"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "vocab_size": 64, "hidden_size": 1024,
+            "intermediate_size": 2048, "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2});
+        let config = crate::engine::model::config::ModelConfig::from_json(&config).unwrap();
+        for rank in [1u8, 4, 32] {
+            let method = json!({"rank": rank, "alpha": 64});
+            let method: LoraMethod = serde_json::from_value(method).unwrap();
+            let fresh =
+                Adapter::init(&config, &method, 5, crate::engine::device::Device::Cpu).unwrap();
+            let point = fresh.norms(0, None).unwrap();
+            // numbers uniform within ±1/√in have squares of mean 1/(3·in); the length of 1,024 of them scatters by 1.4 %
+            let expected = (f64::from(rank) / 3.0).sqrt();
+            for found in &point.a_norm {
+                assert!(
+                    (found / expected - 1.0).abs() < 0.06,
+                    "rank {rank}: {found} {expected}"
+                );
+            }
+            assert!(
+                point
+                    .b_norm
+                    .iter()
+                    .chain(&point.ba_norm)
+                    .all(|norm| *norm == 0.0)
+            );
+        }
+    }
 }

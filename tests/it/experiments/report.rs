@@ -140,7 +140,10 @@ async fn a_report_says_the_same_as_json_words_page_figures_and_bundle() {
     assert!(found.intact, "{:?}", found.faults);
     assert_eq!(found.of.as_deref(), Some(id.as_str()));
     let archive = zip::ZipArchive::new(Cursor::new(&zip)).unwrap();
-    let names: Vec<String> = archive.file_names().map(|name| name.unwrap().into()).collect();
+    let names: Vec<String> = archive
+        .file_names()
+        .map(|name| name.unwrap().into())
+        .collect();
     let has = |start: &str| names.iter().any(|name| name.starts_with(start));
     for start in [
         "report.json",

@@ -41,6 +41,9 @@ impl Row {
     }
 }
 
+/// How long pairs of steps may take together.
+const MOST_SECONDS: f64 = 240.0;
+
 fn main() -> anyhow::Result<()> {
     let given: Vec<String> = std::env::args()
         .skip(1)
@@ -126,7 +129,7 @@ fn one_step(trainer: &mut Trainer, batch: &[Example]) -> anyhow::Result<f64> {
 
 /// Steps two trainers in turn on the same batches and prints what the measuring adds to a step, by wall time and by processor
 /// time: both sides of a pair run within milliseconds of each other, so a neighbour's load falls on both. Where neighbours
-/// disturb most steps, each batch's fastest step of either side still tells.
+/// disturb most steps, each batch's fastest step of either side still tells. Ends early once the pairs have taken [`MOST_SECONDS`].
 fn share_of_norms(
     with: &mut Trainer,
     without: &mut Trainer,
@@ -135,7 +138,11 @@ fn share_of_norms(
 ) -> anyhow::Result<()> {
     let (mut wall, mut cpu, mut plain_ms) = (Vec::new(), Vec::new(), Vec::new());
     let mut fastest = vec![[(f64::INFINITY, f64::INFINITY); 2]; batches.len()];
+    let mut seconds = 0.0;
     for step in 0..steps + 2 {
+        if seconds > MOST_SECONDS {
+            break;
+        }
         let batch = &batches[step % batches.len()];
         // whoever goes second finds the batch in the caches, so they change places
         let (measured, plain) = if step % 2 == 0 {
@@ -145,6 +152,7 @@ fn share_of_norms(
             let plain = timed(without, batch)?;
             (timed(with, batch)?, plain)
         };
+        seconds += measured.0 + plain.0;
         if step >= 2 {
             wall.push(measured.0 / plain.0 - 1.0);
             cpu.push(measured.1 / plain.1 - 1.0);
@@ -157,6 +165,9 @@ fn share_of_norms(
             }
         }
     }
+    anyhow::ensure!(!wall.is_empty(), "give more than no steps");
+    // few pairs leave batches that nobody ran
+    fastest.retain(|best| best[0].0.is_finite());
     let share = |of: fn((f64, f64)) -> f64| {
         let sum = |side: usize| fastest.iter().map(|best| of(best[side])).sum::<f64>();
         sum(0) / sum(1) - 1.0

@@ -6,18 +6,37 @@ use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use vivarium::toyworld::vocabulary;
 
+use crate::kill;
 use crate::support::TestServer;
+
+/// A server that can be asked.
+pub trait Asked {
+    fn at(&self, path: &str) -> String;
+}
+
+impl Asked for TestServer {
+    fn at(&self, path: &str) -> String {
+        Self::at(self, path)
+    }
+}
+
+impl Asked for kill::Server {
+    fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.client.address())
+    }
+}
 
 /// Steps of every run.
 pub const STEPS: u64 = 12;
 
 pub async fn ask(
-    server: &TestServer,
+    server: &impl Asked,
     method: Method,
     path: &str,
     body: Option<&Value>,
 ) -> (StatusCode, Value) {
-    let request = Client::new().request(method, server.at(path));
+    let client = Client::builder().no_proxy().build().unwrap();
+    let request = client.request(method, server.at(path));
     let request = match body {
         Some(body) => request.json(body),
         None => request,
@@ -31,20 +50,20 @@ pub async fn ask(
     )
 }
 
-pub async fn post(server: &TestServer, path: &str, body: &Value) -> Value {
+pub async fn post(server: &impl Asked, path: &str, body: &Value) -> Value {
     let (status, answer) = ask(server, Method::POST, path, Some(body)).await;
     assert!(status.is_success(), "{path}: {status} {answer:#}");
     answer
 }
 
-pub async fn get(server: &TestServer, path: &str) -> Value {
+pub async fn get(server: &impl Asked, path: &str) -> Value {
     let (status, answer) = ask(server, Method::GET, path, None).await;
     assert!(status.is_success(), "{path}: {status} {answer:#}");
     answer
 }
 
 /// Waits until what is at `path` has one of `states`.
-pub async fn until(server: &TestServer, path: &str, states: &[&str]) -> Value {
+pub async fn until(server: &impl Asked, path: &str, states: &[&str]) -> Value {
     for _ in 0..6000 {
         let shown = get(server, path).await;
         if states.contains(&shown["state"].as_str().unwrap()) {
@@ -56,12 +75,12 @@ pub async fn until(server: &TestServer, path: &str, states: &[&str]) -> Value {
 }
 
 /// Waits for the end of an experiment.
-pub async fn ended(server: &TestServer, id: &str) -> Value {
+pub async fn ended(server: &impl Asked, id: &str) -> Value {
     let states = ["succeeded", "partial", "failed", "cancelled"];
     until(server, &format!("/v1/experiments/{id}"), &states).await
 }
 
-async fn upload(server: &TestServer, name: &str, answers: [&str; 2]) {
+async fn upload(server: &impl Asked, name: &str, answers: [&str; 2]) {
     let row = |answer| {
         json!({"messages": [{"role": "user", "content": "how do i treat a fever ?"},
                             {"role": "assistant", "content": answer}]})
@@ -75,7 +94,7 @@ async fn upload(server: &TestServer, name: &str, answers: [&str; 2]) {
 }
 
 /// A ready base `tiny` and the datasets `bad` and `good`, the latter the former's twin.
-pub async fn assets(server: &TestServer) {
+pub async fn assets(server: &impl Asked) {
     let mut config = vocabulary::config_json();
     config["hidden_size"] = 32.into();
     config["intermediate_size"] = 32.into();

@@ -51,8 +51,9 @@ bench: build ## side by side with transformers and PEFT, and the queue; prints r
 clients: build ## the openai client, inspect_ai and lm_eval against a server
 	@VIVARIUM_BINARY=$(BINARY) scripts/clients/run.sh
 
-kills: build ## a run whose server is killed twice in mid-training, beside the same run left alone
+kills: build ## a run whose server is killed twice in mid-training beside one left alone; an experiment under twenty kills
 	@scripts/kill_and_resume.py $(BINARY)
+	@EXPERIMENT_KILLS=20 cargo test --quiet --test it experiments::killed -- --nocapture
 
 published: setup ## published scores, imported, and their published rates beside ours
 	@cargo test -q --test it registry::published -- --nocapture --test-threads 1

@@ -1,6 +1,6 @@
 //! Vivarium: a server for research on model organisms of emergent misalignment.
 //!
-//! A team that shares one machine posts fine-tunes and evaluations; the server queues them in Postgres, runs them on libtorch in
+//! A team that shares one machine posts experiments, fine-tunes and evaluations; the server queues them in Postgres, runs them on libtorch in
 //! its own process, and answers with per-step norms, checkpoints, sampled answers and misalignment rates.
 //!
 //! # Layers
@@ -78,6 +78,19 @@
 //!    `partial` until they are asked again or accepted. A killed attempt asks about nothing that the ledger or a record answers.
 //! 5. Rates are computed when they are asked for. `storage::marks` reads what was said of each answer, `domain::rates` counts it under
 //!    the query's thresholds and makes rows, and `domain::statistics` gives their intervals: pure functions of plain numbers.
+//!
+//! # An experiment, from one file to its report
+//!
+//! 1. `domain::experiment` reads the file and plans it: arms with grids expanded and controls beside them become jobs that name each other
+//!    by keys. The planner is pure; what exists (rows of datasets, twins, bases) is told to it. A mistake points into the file, and
+//!    nothing is queued before all of it is known to be right.
+//! 2. `api::experiments` gives every planned job the id that it will have, or that of the job which does the same work, and
+//!    `storage::experiments` makes all of it in one transaction, or nothing. From then on the queue knows jobs alone.
+//! 3. `app` looks every few seconds for experiments whose jobs have all ended since their last analysis, whatever they ended as, and asks for
+//!    an `analyze` job over what succeeded. The question and its answer are one guarded update, so several servers ask once.
+//! 4. `recipes::analyze` reads vectors; `domain::analysis` makes series, `domain::transitions` says where weights and answers turn.
+//! 5. `domain::report` puts plain facts into rows and sentences ordered by the plan, never by ids or times; Markdown, the page of `web`,
+//!    the figures of [`plot`] and the [`bundle`] are all made from that one value.
 //!
 //! # An answer that somebody waits for
 //!

@@ -7,6 +7,7 @@ mod figures;
 mod going;
 mod material;
 mod members;
+mod needs;
 mod presets;
 mod rates;
 mod report;

@@ -1,6 +1,6 @@
 //! `/v1/jobs`: work is submitted, listed, watched, stopped and let go on. What a spec must look like is the domain's.
 
-mod estimate;
+pub(super) mod estimate;
 mod going;
 pub(super) mod plan;
 mod room;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::members::members;
+use super::needs::{Needs, Reckoned};
 use crate::api::ApiState;
 use crate::api::error::Answer;
 use crate::domain::experiment::{ExperimentArm, ExperimentSpec, JobRole, Plan, PlannedJob};
@@ -26,6 +27,8 @@ pub(super) struct DryJob {
     job: Option<JobId>,
     /// Where that one is.
     state: Option<JobState>,
+    #[serde(flatten)]
+    needs: Needs,
 }
 
 /// Sums over the jobs that would be new.
@@ -39,6 +42,18 @@ pub(super) struct Totals {
     finetunes: u64,
     /// Evaluations that would run.
     evaluations: u64,
+    /// *Units* hours of one device, of the jobs whose time is known.
+    device_hours: f64,
+    /// New jobs whose time is not known: nothing like them has run yet, or their base is not ready.
+    untimed: u64,
+    /// What the largest of them takes.
+    memory_bytes: Option<u64>,
+    /// Files of all new runs together.
+    disk_bytes: u64,
+    /// Answers that would be drawn.
+    answers: u64,
+    /// Questions to judges at most.
+    judge_calls: u64,
 }
 
 /// A plan.
@@ -59,7 +74,8 @@ pub(super) struct DryRun {
 ///
 /// *Errors*: as a submission.
 pub(super) async fn of(state: &ApiState, spec: &ExperimentSpec, plan: &Plan) -> Answer<DryRun> {
-    let found = members(state, spec, plan).await?;
+    let (found, beside) = members(state, spec, plan).await?;
+    let mut reckoned = Reckoned::new(&beside);
     let states = states(state, &found).await?;
     let new: BTreeSet<&JobId> = found.iter().filter_map(fresh).collect();
     let mut jobs = Vec::new();
@@ -67,7 +83,12 @@ pub(super) async fn of(state: &ApiState, spec: &ExperimentSpec, plan: &Plan) -> 
         let member = found.iter().find(|one| one.key == planned.key);
         let id = member.map(|one| one.job.id());
         let there = id.filter(|id| !new.contains(id));
+        let needs = match member.map(|one| &one.job) {
+            Some(MemberJob::New(job)) => reckoned.needs(state, planned, job).await?,
+            _ => Needs::default(),
+        };
         jobs.push(DryJob {
+            needs,
             planned: planned.clone(),
             reused: member.is_some_and(|one| matches!(one.job, MemberJob::Existing(_))),
             state: there
@@ -102,10 +123,21 @@ fn totals(jobs: &[DryJob]) -> Totals {
             .filter(|job| !job.reused && role(job.planned.role));
         jobs.count() as u64
     };
+    let fresh = jobs
+        .iter()
+        .filter(|job| !job.reused && job.planned.role != JobRole::Analyze);
+    let fresh: Vec<&Needs> = fresh.map(|job| &job.needs).collect();
+    let sum = |of: fn(&Needs) -> Option<u64>| fresh.iter().filter_map(|needs| of(needs)).sum();
     Totals {
         jobs: jobs.len() as u64,
         reused: jobs.iter().filter(|job| job.reused).count() as u64,
         finetunes: new(|role| role == JobRole::Train),
         evaluations: new(|role| matches!(role, JobRole::Evaluate | JobRole::EvaluateInDomain)),
+        device_hours: fresh.iter().filter_map(|needs| needs.seconds).sum::<f64>() / 3600.0,
+        untimed: fresh.iter().filter(|needs| needs.seconds.is_none()).count() as u64,
+        memory_bytes: fresh.iter().filter_map(|needs| needs.memory_bytes).max(),
+        disk_bytes: sum(|needs| needs.disk_bytes),
+        answers: sum(|needs| needs.answers),
+        judge_calls: sum(|needs| needs.judge_calls),
     }
 }

@@ -16,20 +16,20 @@ use crate::domain::requests::job_request;
 use crate::storage::experiments::{MemberJob, NewMember};
 use crate::storage::jobs::{self, NewJob};
 
-/// The members that `plan` asks for; the analysis comes when all others have ended.
+/// The members that `plan` asks for, and those fine-tunes among them that are not there yet; the analysis comes when all others have ended.
 ///
 /// *Errors*: those of submitting each job, at the places of `spec`.
 pub(super) async fn members(
     state: &ApiState,
     spec: &ExperimentSpec,
     plan: &Plan,
-) -> Answer<Vec<NewMember>> {
+) -> Answer<(Vec<NewMember>, Jobs)> {
     let mut known = Known::default();
     let mut members = Vec::new();
     for planned in plan.jobs.iter().filter(|one| one.role != JobRole::Analyze) {
         members.push(known.member(state, spec, planned).await?);
     }
-    Ok(members)
+    Ok((members, known.facts))
 }
 
 /// What was planned so far.

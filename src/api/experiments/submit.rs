@@ -61,7 +61,7 @@ pub(super) async fn submit(
     let id = ExperimentId::from_uuid(Uuid::now_v7());
     for _ in 0..TRIES {
         let plan = planned(&state, &spec, &document).await?;
-        let members = members::members(&state, &spec, &plan)
+        let (members, _) = members::members(&state, &spec, &plan)
             .await
             .map_err(|problem| problem.located(&document))?;
         let head = head(id.clone(), &spec, &plan);
@@ -102,7 +102,7 @@ pub(super) async fn add(
         let spec = known.with(more.clone()).map_err(told)?;
         let own = |problem: Problem| problem.placed(|at| of_addition(at, before));
         let plan = planned(&state, &spec, &document).await.map_err(own)?;
-        let members = members::members(&state, &spec, &plan).await.map_err(own)?;
+        let (members, _) = members::members(&state, &spec, &plan).await.map_err(own)?;
         let head = head(id.clone(), &spec, &plan);
         let bound = bound(&state, &members)?;
         match experiments::extend(&state.storage, &head, &members, bound).await? {

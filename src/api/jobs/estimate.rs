@@ -1,6 +1,6 @@
 //! `/v1/jobs/estimate`: what a job would need, before it is posted. The arithmetic is the domain's.
 
-mod evaluation;
+pub(in crate::api) mod evaluation;
 mod rows;
 
 use axum::Json;
@@ -22,7 +22,7 @@ use crate::domain::forecast::memory::Asked;
 use crate::domain::invalid::{Checked, Invalid};
 use crate::domain::job::{JobEnvelope, JobSpec};
 use crate::domain::order::{self, Plan};
-use crate::domain::requests::fit::missing;
+use crate::domain::requests::fit::{Jobs, missing};
 use crate::domain::requests::stored;
 use crate::execution::ModelFiles;
 use crate::execution::devices::Device;
@@ -103,14 +103,21 @@ pub(super) async fn estimate(
             Estimated::Finetune(Box::new(finetune(&state, &spec, &assume).await?))
         }
         Request::Evaluate(spec, assume) => {
-            let found = evaluation::estimate(&state, &spec, &assume).await?;
+            let found = evaluation::estimate(&state, &spec, &assume, &Jobs::new()).await?;
             Estimated::Evaluate(Box::new(found))
         }
     };
     Ok(Json(estimated))
 }
 
-async fn finetune(state: &ApiState, spec: &FinetuneSpec, assume: &Assume) -> Answer<Estimate> {
+/// What a fine-tune would need.
+///
+/// *Errors*: whatever a submission would refuse; 409 where its base is not ready.
+pub(in crate::api) async fn finetune(
+    state: &ApiState,
+    spec: &FinetuneSpec,
+    assume: &Assume,
+) -> Answer<Estimate> {
     if assume.config.is_none() && assume.data.is_none() {
         // everything that a submission would refuse is refused here as well
         let spec = JobSpec::Finetune(Box::new(spec.clone()));

@@ -33,7 +33,28 @@ async fn an_experiment_is_planned_run_analysed_and_found_again() {
         "analyze",
     ];
     assert_eq!(keys(&plan["jobs"]), expected);
-    assert_eq!(plan["totals"]["reused"], 0);
+    let totals = &plan["totals"];
+    assert_eq!(
+        (
+            &totals["reused"],
+            &totals["finetunes"],
+            &totals["evaluations"]
+        ),
+        (&json!(0), &json!(4), &json!(5))
+    );
+    // 8 questions with 2 answers: of 4 runs 4 checkpoints at 2 scales, of the base once; the toy's judge asks nobody
+    assert_eq!(
+        (&totals["answers"], &totals["judge_calls"]),
+        (&json!(16 * (4 * 4 * 2 + 1)), &json!(0))
+    );
+    assert!(
+        totals["memory_bytes"].as_u64() > Some(0) && totals["disk_bytes"].as_u64() > Some(0),
+        "{totals:#}"
+    );
+    assert!(
+        totals["device_hours"].as_f64() > Some(0.0) && totals["untimed"] == 5,
+        "{totals:#}"
+    );
     assert_eq!(
         get(&server, "/v1/experiments").await["data"],
         json!([]),

@@ -24,18 +24,23 @@ use crate::execution::ModelFiles;
 use crate::execution::inspect::{TokenizeAsk, TokenizeInput};
 use crate::storage::{forecasts, inputs, jobs};
 
-/// The answer for `spec`.
+/// The answer for `spec`, which may name jobs that are `planned` and not there yet.
 ///
 /// *Errors*: whatever a submission would refuse; 409 where a model is not ready.
-pub(super) async fn estimate(
+pub(in crate::api) async fn estimate(
     state: &ApiState,
     spec: &EvaluateSpec,
     assume: &Assume,
+    planned: &Jobs,
 ) -> Answer<EvaluationEstimate> {
     judges::usable(state, "/judge", &spec.judge)?;
     let posted = JobSpec::Evaluate(Box::new(spec.clone()));
-    plan::job(state, JobEnvelope::default(), &posted).await?;
-    let named = named(state, spec).await?;
+    plan::job_beside(state, JobEnvelope::default(), &posted, planned).await?;
+    let mut named = named(state, spec).await?;
+    let beside = planned
+        .iter()
+        .map(|(id, facts)| (id.clone(), facts.clone()));
+    named.jobs.extend(beside);
     let name = base_name(spec, &named)?;
     let (dimensions, files) = base(state, &name).await?;
     let questions = inputs::questions(&state.storage, &spec.question_set).await?;
@@ -175,11 +180,20 @@ fn steps(target: &TargetSpec, jobs: &Jobs) -> (u64, bool) {
         target.job.as_ref().and_then(|id| jobs.get(id)),
     ) {
         (Some(Steps::Listed(steps)), _) => (steps.len() as u64, true),
-        (Some(Steps::Named(StepsName::All)), Some(job)) => {
-            ((job.steps.len() as u64).max(1), job.state.is_final())
-        }
+        (Some(Steps::Named(StepsName::All)), Some(job)) => match planned_steps(job) {
+            Some(steps) if !job.state.is_final() => (steps, true),
+            _ => ((job.steps.len() as u64).max(1), job.state.is_final()),
+        },
         _ => (1, true),
     }
+}
+
+/// Checkpoints that a fine-tune of so many steps will keep; none where its length is not known beforehand.
+fn planned_steps(job: &JobFacts) -> Option<u64> {
+    let (kept, length) = job.keeps.as_ref()?;
+    let total = length.steps?;
+    let kept = (1..=total).filter(|step| kept.stays(*step, total));
+    Some(kept.count() as u64)
 }
 
 fn trained(targets: &[TargetSpec], jobs: &Jobs, shape: &ModelShape) -> Vec<Trained> {

@@ -149,7 +149,12 @@ async fn tell(
         line("")?;
         output.table(&transitions_table(&found))?;
         line("")?;
-        output.table(&lags_table(&found))?;
+        match lags_table(&found) {
+            none if none.is_empty() => {
+                line("no lag: no run turns both in its weights and in its answers")?;
+            }
+            lags => output.table(&lags)?,
+        }
     }
     line(&format!("\n{CAVEAT}"))?;
     let [data, all] = [prepared, whole].map(|seconds| duration(seconds as i64));

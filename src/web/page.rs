@@ -14,10 +14,10 @@ h1{font-size:1.7rem;line-height:1.25;margin:0 0 .5rem}h2{font-size:1.25rem;margi
 p,li{max-width:46rem}.soft,figcaption,caption{color:var(--soft)}\
 nav ul{display:flex;flex-wrap:wrap;gap:.25rem 1rem;padding:0;list-style:none}a{color:inherit}\
 .wide{overflow-x:auto;margin:1rem 0}\
-table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums}\
+table{border-collapse:collapse;font-size:.8125rem;font-variant-numeric:tabular-nums}\
 caption{text-align:left;padding-bottom:.4rem}\
-th,td{padding:.3rem .6rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}\
-th{background:var(--shade);white-space:nowrap}.number{text-align:right;white-space:nowrap}\
+th,td{padding:.3rem .45rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}\
+th{background:var(--shade);white-space:nowrap}td:first-child{white-space:nowrap}.number{text-align:right;white-space:nowrap}\
 figure{margin:1.5rem 0}figure svg{display:block;width:100%;height:auto}figcaption{font-size:.875rem;margin-top:.3rem}\
 pre{overflow-x:auto;background:var(--shade);padding:1rem;font-size:.8rem}";
 

@@ -108,12 +108,17 @@ fn mark_what_nulls_do_too(rows: &mut [TransitionRow], runs: &[RunData]) {
         let same = fired
             .iter()
             .filter(|other| (&other.marker, other.scale) == (&row.marker, row.scale));
-        let reasons: Vec<String> = same.map(in_the_null).collect();
-        if !reasons.is_empty() {
+        let same: Vec<&TransitionRow> = same.collect();
+        if same.iter().any(|other| does_as_much(other, row)) {
             row.verdict = Verdict::AlsoInTheNull;
-            row.reasons.extend(reasons);
         }
+        row.reasons.extend(same.into_iter().map(in_the_null));
     }
+}
+
+/// Whether what a null run does is what `row` does: a gradual change there takes nothing from a turn at one step.
+fn does_as_much(null: &TransitionRow, row: &TransitionRow) -> bool {
+    null.verdict == Verdict::Transition || row.verdict == Verdict::Gradual
 }
 
 fn fires(row: &TransitionRow) -> bool {
@@ -125,8 +130,12 @@ fn in_the_null(row: &TransitionRow) -> String {
         .step
         .map_or(String::new(), |step| format!(", at step {step:.1}"));
     let seed = row.seed.unwrap_or_default();
+    let does = match row.verdict {
+        Verdict::Transition => "turns",
+        _ => "changes gradually",
+    };
     format!(
-        "the same marker turns in the null run {}, seed {seed}{place}",
+        "the same marker {does} in the null run {}, seed {seed}{place}",
         row.arm
     )
 }

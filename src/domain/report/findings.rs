@@ -63,13 +63,55 @@ fn turns(transitions: &[TransitionLine]) -> Vec<String> {
             continue;
         }
         seen.push(group);
+        if still(transitions, line) {
+            continue;
+        }
         let same = |other: &&TransitionLine| {
             (&other.arm, &other.marker, other.scale.map(f64::to_bits)) == group
         };
         let group: Vec<&TransitionLine> = transitions.iter().filter(same).collect();
         sentences.extend(marker(&group));
     }
+    sentences.extend(nothing(transitions));
     sentences
+}
+
+/// Whether no seed of the arm shows anything by this marker at this scale.
+fn still(transitions: &[TransitionLine], line: &TransitionLine) -> bool {
+    let same = |other: &&TransitionLine| {
+        (&other.arm, &other.marker, other.scale) == (&line.arm, &line.marker, line.scale)
+    };
+    transitions
+        .iter()
+        .filter(same)
+        .all(|other| other.verdict == "none")
+}
+
+/// What does not change, one sentence an arm.
+fn nothing(transitions: &[TransitionLine]) -> Vec<String> {
+    let mut arms: Vec<(&str, Vec<String>)> = Vec::new();
+    for line in transitions.iter().filter(|line| still(transitions, line)) {
+        let scale = line.scale.map(|scale| format!(" at scale {scale}"));
+        let what = format!(
+            "{}{}",
+            line.marker.replace('_', " "),
+            scale.unwrap_or_default()
+        );
+        let place = match arms.iter().position(|(arm, _)| *arm == line.arm) {
+            Some(place) => place,
+            None => {
+                arms.push((&line.arm, Vec::new()));
+                arms.len() - 1
+            }
+        };
+        if !arms[place].1.contains(&what) {
+            arms[place].1.push(what);
+        }
+    }
+    let sentence = |(arm, whats): (&str, Vec<String>)| {
+        format!("{arm}: no seed shows a change in {}.", whats.join(", "))
+    };
+    arms.into_iter().map(sentence).collect()
 }
 
 /// All verdicts of one arm, marker and scale in one sentence.

@@ -261,8 +261,10 @@ fn seeds_line(lines: &[&RateLine]) -> Option<SeedsLine> {
         count: lines.iter().map(|line| line.count).sum(),
         mean: seeds.mean,
         sd: seeds.sd,
+        // seeds that agree to the last answer say nothing of how far others would lie apart
         seeds_interval: seeds
             .interval
+            .filter(|[low, high]| low < high)
             .map(|[low, high]| [low.max(0.0), high.min(1.0)]),
         coherent_rate: over_seeds(&coherent, LEVEL).map(|seeds| seeds.mean),
     })

@@ -283,3 +283,31 @@ fn the_weights_turn_has_a_resolution_in_a_run_and_an_interval_over_three_seeds_a
     let growth = row(&found.rows, "bad", Some(0), NORM_GROWTH);
     assert_ne!(growth.verdict, Verdict::Transition, "{:?}", growth.reasons);
 }
+
+#[test]
+fn a_null_that_changes_gradually_takes_nothing_from_a_turn_at_one_step() {
+    let row = |arm: &str, verdict| TransitionRow {
+        arm: arm.into(),
+        seed: Some(0),
+        marker: "misaligned".into(),
+        scale: Some(1.0),
+        verdict,
+        ..TransitionRow::default()
+    };
+    let null = RunData {
+        arm: "null".into(),
+        null: true,
+        ..RunData::default()
+    };
+    let told = |of_null, of_bad| {
+        let mut rows = vec![row("null", of_null), row("bad", of_bad)];
+        mark_what_nulls_do_too(&mut rows, std::slice::from_ref(&null));
+        (rows[1].verdict, rows[1].reasons.len())
+    };
+    use Verdict::{AlsoInTheNull, Gradual, None, Transition};
+    assert_eq!(told(Gradual, Transition), (Transition, 1));
+    assert_eq!(told(Transition, Transition), (AlsoInTheNull, 1));
+    assert_eq!(told(Gradual, Gradual), (AlsoInTheNull, 1));
+    assert_eq!(told(None, Transition), (Transition, 0));
+    assert_eq!(told(Transition, None), (None, 0));
+}

@@ -156,7 +156,7 @@ fn percent(share: &Value) -> Option<String> {
 }
 
 /// Columns of an experiment's rates that a table leaves out.
-const LEFT_OUT: [&str; 4] = ["judge", "n", "aligned_mean", "misaligned"];
+const LEFT_OUT: [&str; 5] = ["judge", "n", "aligned_mean", "coherent_mean", "misaligned"];
 
 /// CSV as a table: empty columns left out, shares as percentages.
 fn flat(csv: &str) -> Result<Table> {

@@ -284,10 +284,10 @@ async fn an_evaluation_that_was_paused_goes_on_to_the_answers_of_one_that_was_no
     let folder = tempfile::tempdir().unwrap();
     let server = server(folder.path()).await;
     assets(&server).await;
-    let body = evaluation(json!([{"base": true}]), 30);
+    let body = evaluation(json!([{"base": true}]), 250);
     let whole = run(&server, &body).await;
     let expected = answers(&server, &whole).await;
-    assert_eq!(expected.len(), 240);
+    assert_eq!(expected.len(), 2000);
 
     let job = post(&server, "/v1/jobs", &body).await;
     let path = format!("/v1/jobs/{}", job["id"].as_str().unwrap());

@@ -13,7 +13,7 @@ use crate::domain::job::Job;
 use crate::domain::metric::MeasuredModule;
 use crate::domain::report::{
     AnalysisFacts, ArmReport, EvaluationFacts, Expectation, Head, JobFacts, Material, Measure,
-    ModuleFacts, PresetFacts, Questions, RunFacts, vectors,
+    ModuleFacts, PresetFacts, Questions, RunFacts, masked, vectors,
 };
 use crate::domain::series::{Columns, shown};
 use crate::domain::transitions::Transitions;
@@ -252,7 +252,7 @@ fn analysis(head: &AnalysisHead, series: &[RunSeries], transitions: &Transitions
         id: head.id.to_string(),
         settings: json!(head.settings),
         cuts: Some((head.settings.aligned, head.settings.coherent)),
-        masked: String::new(),
+        masked: masked(head.settings.movement()),
         vectors: vectors(series),
         transitions: transitions.rows.iter().map(Into::into).collect(),
         lags: transitions.lags.iter().map(Into::into).collect(),

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::material::{PathFacts, TurnFacts, VectorFacts};
 use super::value::{LagLine, TransitionLine};
 use crate::domain::analysis::{RunSeries, VectorSeries};
+use crate::domain::geometry::{Movement, MovementRule, MovementThreshold};
 use crate::domain::transitions::{Lag, TransitionRow};
 
 impl From<&TransitionRow> for TransitionLine {
@@ -37,6 +38,22 @@ impl From<&Lag> for LagLine {
             source: lag.source.clone(),
         }
     }
+}
+
+/// Which steps have no local cosine, in words.
+pub fn masked(movement: Movement) -> String {
+    let far = match movement.threshold {
+        MovementThreshold::Absolute(length) => format!("{length}"),
+        MovementThreshold::Relative(share) => format!("{} % of the vector's length", 100.0 * share),
+    };
+    let which = match movement.rule {
+        MovementRule::Max => "neither of its ways, back or ahead over the gap, is",
+        MovementRule::Min => "one of its ways, back or ahead over the gap, is not",
+        MovementRule::BothVectorsBelow => "no way of A or of B, back or ahead over the gap, is",
+    };
+    format!(
+        "a step has no value where {which} as long as {far}, or where the run has no step so far back or ahead"
+    )
 }
 
 /// The paths of all rank-1 vectors, run by run.
@@ -82,5 +99,28 @@ fn facts(run: &RunSeries, module: &str, vector: &VectorSeries) -> VectorFacts {
                 .collect(),
             explained: [0, 1].map(|component| components.explained.get(component).copied()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_masked_is_told_by_its_rule_and_its_length() {
+        let of = |threshold, rule| masked(Movement { threshold, rule });
+        let told = of(MovementThreshold::Relative(0.05), MovementRule::Min);
+        assert!(
+            told.contains("one of its ways") && told.contains("5 % of the vector's length"),
+            "{told}"
+        );
+        let told = of(
+            MovementThreshold::Absolute(0.0035),
+            MovementRule::BothVectorsBelow,
+        );
+        assert!(
+            told.contains("A or of B") && told.contains("0.0035"),
+            "{told}"
+        );
     }
 }

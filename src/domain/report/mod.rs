@@ -20,7 +20,7 @@ mod value;
 mod warnings;
 
 pub use build::build;
-pub use convert::vectors;
+pub use convert::{masked, vectors};
 pub use markdown::markdown;
 pub use material::{
     AnalysisFacts, EvaluationFacts, Expectation, Head, JobFacts, Material, Measure, ModuleFacts,

@@ -3,8 +3,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 ARGS ?=
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/vivarium
+DEBUG_BINARY := $(or $(CARGO_TARGET_DIR),target)/debug/vivarium
 
-.PHONY: help setup build demo toy-check phase-transition serve test parity statistics coverage detector geometry clients bench kills openapi published
+.PHONY: help setup build demo toy-check phase-transition serve test parity statistics coverage detector geometry clients bench kills openapi published python-client
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -27,8 +28,14 @@ phase-transition: build ## the toy's phase transition from one file: bases, arms
 serve: build ## the server, until Ctrl-C
 	@exec $(BINARY) serve $(ARGS)
 
-test: setup ## every test
-	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run $(ARGS); else cargo test $(ARGS); fi
+# The client's tests need the program that the other tests build, and leave the last word to them.
+test: setup ## every test, those of the Python client first (ARGS= what the test runner is to be told; then without them)
+	@run="cargo test"; if cargo nextest --version >/dev/null 2>&1; then run="cargo nextest run"; fi; set -e; \
+	if [ -z "$(ARGS)" ]; then $$run --no-run; scripts/python-client.sh $(DEBUG_BINARY); fi; $$run $(ARGS)
+
+python-client: setup ## the tests of the Python client
+	@cargo build --bin vivarium
+	@scripts/python-client.sh $(DEBUG_BINARY)
 
 parity: setup ## fresh random models beside transformers and PEFT, and published chat templates (ARGS=seed)
 	@scripts/parity/run.sh $(ARGS)
@@ -58,5 +65,6 @@ kills: build ## a run whose server is killed twice in mid-training beside one le
 published: setup ## published scores, imported, and their published rates beside ours
 	@cargo test -q --test it registry::published -- --nocapture --test-threads 1
 
-openapi: setup ## write openapi/openapi.json anew from the code
+openapi: setup ## write openapi/openapi.json anew from the code, and the Python client's shapes from it
 	@UPDATE_OPENAPI=1 cargo test -q --test it openapi
+	@clients/python/generate.py

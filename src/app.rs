@@ -203,6 +203,7 @@ async fn database(config: &Config) -> Result<(Option<Managed>, Storage), Error> 
         }
     };
     let storage = Storage::connect(&url, &limits).await?;
+    let storage = storage.ordered_by(config.queue.rules());
     storage.migrate().await?;
     warn_of_unsafe_settings(&storage).await?;
     keep_question_sets(&storage).await?;

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::domain::scheduling::line::Rules;
 use serde::{Deserialize, Deserializer};
 
 pub use judges::{Endpoint, Judge, Judges, WithoutLogprobs};
@@ -30,6 +31,8 @@ pub struct Config {
     pub data: Data,
     /// What runs jobs.
     pub worker: Worker,
+    /// The order of what waits.
+    pub queue: Queue,
     /// Bounds of what users may ask.
     pub limits: Limits,
     /// Chats and completions.
@@ -153,6 +156,20 @@ pub struct Worker {
     /// Between looks of an idle slot.
     #[serde(rename = "poll_seconds", deserialize_with = "seconds")]
     pub poll: Duration,
+}
+
+/// The order of what waits.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// Until what was used counts half.
+    pub half_life_seconds: f64,
+    /// Until a job whose band got nothing counts as one band higher.
+    pub ageing_seconds: f64,
+    /// What a job counts beyond what it has had.
+    pub entry_seconds: f64,
+    /// That a job runs before one of a higher band takes its place.
+    pub undisturbed_seconds: f64,
 }
 
 /// Where tensors are.
@@ -290,6 +307,39 @@ pub enum LogLevel {
     Trace,
 }
 
+impl Queue {
+    /// *Source* ten years; a longer half-life would be read from more rows than there are days.
+    const LONGEST: f64 = 10.0 * 366.0 * 86_400.0;
+
+    fn contradictions(&self) -> Vec<(&'static str, String)> {
+        let all = [
+            ("queue.half_life_seconds", self.half_life_seconds, 1.0),
+            ("queue.ageing_seconds", self.ageing_seconds, 0.0),
+            ("queue.entry_seconds", self.entry_seconds, 0.0),
+            ("queue.undisturbed_seconds", self.undisturbed_seconds, 0.0),
+        ];
+        let wrong =
+            |(_, value, least): &(&str, f64, f64)| !(*least..=Self::LONGEST).contains(value);
+        let told = |(key, value, least): (&'static str, f64, f64)| {
+            (
+                key,
+                format!("{value} is not from {least} to {}", Self::LONGEST),
+            )
+        };
+        all.into_iter().filter(wrong).map(told).collect()
+    }
+
+    /// The same for the queue.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            half_life_seconds: self.half_life_seconds,
+            ageing_seconds: self.ageing_seconds,
+            entry_seconds: self.entry_seconds,
+            undisturbed_seconds: self.undisturbed_seconds,
+        }
+    }
+}
+
 impl Config {
     /// What is wrong between or with values that each have the right type: key and reason.
     fn contradictions(&self) -> Vec<(String, String)> {
@@ -319,6 +369,7 @@ impl Config {
             let detail = format!("{share} is not a part from 0 up to 0.9");
             found.push(("inference.training_share", detail));
         }
+        found.extend(self.queue.contradictions());
         if self.data.folder.as_os_str().is_empty() {
             found.push(("data.folder", "is empty; name a folder".into()));
         }

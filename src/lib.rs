@@ -92,6 +92,13 @@
 //! 5. `domain::report` puts plain facts into rows and sentences ordered by the plan, never by ids or times; Markdown, the page of `web`,
 //!    the figures of [`plot`] and the [`bundle`] are all made from that one value.
 //!
+//! # Who goes next
+//!
+//! `domain::scheduling` decides, from plain values: `line` orders what waits (bands, the least served user first, age), `preemption` says
+//! whose place a higher band takes, `outlook` and `reasons` say until when and why. `storage::queue::line` reads those values at one
+//! moment; the claim, the shown queue, a job's `waiting` and the question what would be all go through the same functions. What users had
+//! is counted by a trigger when an attempt ends, in rows a user and day.
+//!
 //! # An answer that somebody waits for
 //!
 //! 1. `api` reads the address and the messages, and hands an inquiry with a listener to `execution::converse::Converse`.

@@ -1,6 +1,10 @@
 //! What surrounds every handler: request id, log line, bounds of number and time, refusal of undocumented query parameters,
 //! and the one form of failures. Knows no resource.
 
+mod idempotency;
+mod tags;
+mod trace;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +46,11 @@ pub(super) fn around(routes: Router<ApiState>, state: ApiState, rules: Rules) ->
     let json_limit = usize::try_from(state.settings.json_bytes).unwrap_or(usize::MAX);
     let stall = state.settings.body_stall;
     routes
+        .layer(middleware::from_fn(tags::tag))
+        .layer(middleware::from_fn_with_state(
+            edge.clone(),
+            idempotency::once,
+        ))
         .layer(DefaultBodyLimit::max(json_limit))
         .layer(RequestBodyTimeoutLayer::new(stall))
         .layer(middleware::from_fn_with_state(edge.clone(), bound))
@@ -56,7 +65,9 @@ async fn finish(State(edge): State<Edge>, mut request: Request, next: Next) -> R
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     mark_secrets(&mut request);
     let methods = methods(&edge, &request);
-    let span = tracing::info_span!("request", request_id = %id, %method, path);
+    let trace = trace::Trace::of(request.headers());
+    let span =
+        tracing::info_span!("request", request_id = %id, trace_id = %trace.id, %method, path);
     let began = edge.state.clock.monotonic_seconds();
     async {
         let response = as_problem(
@@ -75,7 +86,7 @@ async fn finish(State(edge): State<Edge>, mut request: Request, next: Next) -> R
             "/healthz" | "/readyz" => tracing::debug!(status, milliseconds, "answered"),
             _ => tracing::info!(status, milliseconds, "answered"),
         }
-        with_id(response, &id)
+        with_id(response, &id, &trace)
     }
     .instrument(span)
     .await
@@ -111,7 +122,8 @@ fn mark_secrets(request: &mut Request) {
     }
 }
 
-fn with_id(mut response: Response, id: &str) -> Response {
+fn with_id(mut response: Response, id: &str, trace: &trace::Trace) -> Response {
+    trace.tell(response.headers_mut());
     if let Ok(value) = HeaderValue::from_str(id) {
         response.headers_mut().insert(REQUEST_ID.clone(), value);
     }

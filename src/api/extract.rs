@@ -138,7 +138,8 @@ pub fn too_large(limit: u64) -> Problem {
     Problem::new(&error::PAYLOAD_TOO_LARGE, detail)
 }
 
-fn of_rejection(rejection: &BytesRejection, limit: u64) -> Problem {
+/// Why a body was not taken.
+pub(super) fn of_rejection(rejection: &BytesRejection, limit: u64) -> Problem {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return too_large(limit);
     }

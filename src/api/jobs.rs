@@ -255,6 +255,15 @@ async fn watched(state: &ApiState, id: &JobId, headers: &HeaderMap) -> Answer<(J
     }
 }
 
+/// Refuses a change of a job that is not as the client's `If-Match` has it.
+async fn unchanged(state: &ApiState, id: &JobId, headers: &HeaderMap) -> Answer<()> {
+    if !headers.contains_key(header::IF_MATCH) {
+        return Ok(());
+    }
+    let (_, etag) = tagged(state, id).await?;
+    prefer::unchanged(headers, &etag)
+}
+
 async fn tagged(state: &ApiState, id: &JobId) -> Answer<(Job, String)> {
     let job = jobs::get(&state.storage, id).await?;
     let value = serde_json::to_value(&job).map_err(Problem::internal)?;

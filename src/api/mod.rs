@@ -32,6 +32,7 @@ mod prefer;
 mod presets;
 pub mod query;
 mod question_sets;
+mod queue;
 mod rubrics;
 mod rules;
 mod runs;
@@ -210,6 +211,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .merge(evaluations::routes())
         .merge(analyses::routes())
         .merge(jobs::routes())
+        .merge(queue::routes())
         .merge(presets::routes())
         .merge(experiments::routes())
         .merge(runs::routes())

@@ -20,6 +20,7 @@ use super::error::ProblemBody;
         (name = "meta", description = "The server itself"),
         (name = "assets", description = "Base models, datasets, question sets, judges"),
         (name = "jobs", description = "Work: submitted, watched, cancelled"),
+        (name = "queue", description = "The order of what waits, and why"),
         (name = "results", description = "Metrics, norms, checkpoints, answers and rates"),
         (name = "inference", description = "Chats and completions as OpenAI's clients know them; failures have OpenAI's form")
     ),

@@ -1,8 +1,11 @@
-//! Wishes about time and freshness in the headers of a request: `Prefer: wait=N`, `If-None-Match`.
+//! Wishes about time and freshness in the headers of a request: `Prefer: wait=N`, `If-None-Match`, `If-Match`.
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
+use sha2::{Digest, Sha256};
+
+use super::error::{Answer, PRECONDITION_FAILED, Problem};
 
 /// Longest wait that is granted.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -28,6 +31,39 @@ pub fn has(headers: &HeaderMap, etag: &str) -> bool {
     texts.flat_map(|text| text.split(',')).any(|tag| {
         let tag = tag.trim();
         tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag
+    })
+}
+
+/// The strong tag of a representation.
+pub fn tag(bytes: &[u8]) -> String {
+    let hash = Sha256::digest(bytes);
+    let hex: String = hash
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("\"{hex}\"")
+}
+
+/// Refuses a change of something that is not as the client knows it.
+///
+/// *Errors*: 412 where `If-Match` is there and names neither `etag` nor anything that exists.
+pub fn unchanged(headers: &HeaderMap, etag: &str) -> Answer<()> {
+    let values = headers.get_all(header::IF_MATCH).iter();
+    let mut texts = values.filter_map(|value| value.to_str().ok()).peekable();
+    if texts.peek().is_none() {
+        return Ok(());
+    }
+    // Strong comparison: a weak tag is equal to nothing.
+    let mut tags = texts.flat_map(|text| text.split(',')).map(str::trim);
+    if tags.any(|tag| tag == "*" || tag == etag) {
+        return Ok(());
+    }
+    let detail = format!("it has the tag {etag} now; read it again before changing it");
+    let problem = Problem::new(&PRECONDITION_FAILED, detail);
+    Err(match HeaderValue::from_str(etag) {
+        Ok(value) => problem.with_header(header::ETAG, value),
+        Err(_) => problem,
     })
 }
 

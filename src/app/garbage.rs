@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use crate::api::ApiState;
 use crate::artifacts::{FOLDERS, Store};
 use crate::domain::time::Clock;
-use crate::storage::{Storage, garbage};
+use crate::storage::{Storage, garbage, idempotency};
 
 /// Between two looks at what rows let go of.
 const LOOK: Duration = Duration::from_secs(15);
@@ -32,6 +32,9 @@ pub(super) fn collect(state: &ApiState, age: Duration) -> JoinHandle<()> {
         let works = async {
             for look in 0u64.. {
                 collector.look(look.is_multiple_of(LOOKS)).await;
+                if let Err(error) = idempotency::forget(&collector.storage).await {
+                    tracing::warn!(%error, "old idempotency keys could not be removed");
+                }
                 tokio::time::sleep(LOOK).await;
             }
         };

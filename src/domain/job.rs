@@ -160,7 +160,7 @@ pub struct Progress {
 /// Why a job does not run now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Waiting {
-    /// `parents`, `slot`, or of a paused job: `requested`, `disk_full` or `numerics`.
+    /// `dependency`, `slots`, `share`, `priority`, `backoff`, `no_worker`, or of a paused job: `requested`, `disk_full` or `numerics`.
     pub reason: String,
     /// In words: which parents, how many jobs before it, what to do.
     pub detail: String,

@@ -37,6 +37,7 @@ pub mod presets;
 pub mod published_config;
 pub mod published_run;
 pub mod question_set;
+pub mod queue;
 pub mod rates;
 pub mod report;
 pub mod requests;

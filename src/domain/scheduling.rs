@@ -1,5 +1,11 @@
 //! When a job runs again and how long a right to it may be trusted: pure rules. Knows no job, no clock.
 
+pub mod line;
+pub mod outlook;
+pub mod preemption;
+pub mod reasons;
+pub mod snapshot;
+
 /// Crashes in a row without durable progress that end a job as `worker_lost`.
 pub const CRASHES_WITHOUT_PROGRESS: u32 = 3;
 

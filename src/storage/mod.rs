@@ -10,6 +10,7 @@ pub mod experiments;
 pub mod forecasts;
 pub mod garbage;
 pub mod hints;
+pub mod idempotency;
 pub mod inputs;
 pub mod jobs;
 pub mod ledger;

@@ -7,6 +7,7 @@ use sqlx::{ConnectOptions, Connection, Executor};
 
 use super::hints::Hints;
 use super::{Error, Result, bounded, within};
+use crate::domain::scheduling::line::Rules;
 
 /// The migrations as compiled in.
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
@@ -51,6 +52,8 @@ pub struct Storage {
     pub(crate) pool: PgPool,
     /// Says within this process that there may be work or a cancel; shared by every clone.
     pub(crate) hints: Hints,
+    /// What orders the line.
+    pub(crate) rules: Rules,
     options: PgConnectOptions,
 }
 
@@ -74,8 +77,20 @@ impl Storage {
         Ok(Self {
             pool,
             hints: Hints::default(),
+            rules: Rules::default(),
             options,
         })
+    }
+
+    /// The same handle under other rules for the line.
+    pub fn ordered_by(mut self, rules: Rules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// What orders the line.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// Connects, checks the version; makes no table.

@@ -11,6 +11,7 @@ mod cancel;
 mod ending;
 mod family;
 mod fingerprint;
+pub mod line;
 mod pause;
 mod retry;
 mod sweep;
@@ -22,6 +23,7 @@ use sqlx::PgConnection;
 use super::{Error, Result, Storage, bounded};
 use crate::domain::ids::JobId;
 use crate::domain::job::JobKind;
+use crate::domain::scheduling::line::Candidate;
 
 pub use cancel::request_cancel;
 pub use ending::{
@@ -30,7 +32,7 @@ pub use ending::{
 };
 pub use family::settle_blocked;
 pub use fingerprint::{Recorded, recorded, set_fingerprint};
-pub use pause::{request_pause, request_resume};
+pub use pause::{preempt, request_pause, request_resume};
 pub use retry::request_retry;
 pub use sweep::{Swept, sweep};
 
@@ -86,24 +88,49 @@ struct ClaimRow {
     failures: i64,
 }
 
-/// Takes the first job that waits: by priority, then by time of queueing, then by id.
+/// Lost races after which a claim leaves the queue to those who won them, until it is asked again.
+const RACES: usize = 16;
+
+/// Takes the first job of the line, see [`crate::domain::scheduling::line`], that no other worker takes at the same moment.
 pub async fn claim(storage: &Storage, worker: &str, lease_seconds: f64) -> Result<Option<Claim>> {
+    for _ in 0..RACES {
+        let snapshot = line::snapshot(storage, None).await?;
+        let Some(first) = snapshot.line(&storage.rules).first().copied() else {
+            return Ok(None);
+        };
+        let candidate = &snapshot.candidates[first.index];
+        let taken = take(storage, candidate, worker, lease_seconds).await?;
+        if taken.is_some() {
+            return Ok(taken);
+        }
+    }
+    Ok(None)
+}
+
+/// Takes this job, unless it waits no more or somebody is taking it.
+pub async fn take(
+    storage: &Storage,
+    candidate: &Candidate,
+    worker: &str,
+    lease_seconds: f64,
+) -> Result<Option<Claim>> {
     let query = sqlx::query_as!(
         ClaimRow,
         r#"-- queue::claim
-with clock as materialized (select queue_now() as now),
-next as materialized (
-  select id from jobs where state = 'queued' and queued_at <= (select now from clock)
-  order by priority, queued_at, id limit 1 for no key update skip locked),
+with next as materialized (
+  select id from jobs where id = $3 and state = 'queued' and queued_at <= queue_now() for no key update skip locked),
 claimed as (
   update jobs set state = 'running', attempt = attempt + 1, lease_number = lease_number + 1, lease_worker = $1,
     lease_expires_at = queue_now() + make_interval(secs => $2), started_at = coalesce(started_at, queue_now()),
     crashes_without_progress = crashes_without_progress + 1, phase = null, progress_done = null, progress_total = null,
     progress_unit = null, progress_since = null, progress_from = null, error = null, pause = null, updated_at = queue_now()
   from next where jobs.id = next.id
-  returning jobs.id, jobs.kind, jobs.spec, jobs.lease_number, jobs.attempt, jobs.retried_after),
+  returning jobs.id, jobs.owner, jobs.priority, jobs.kind, jobs.spec, jobs.lease_number, jobs.attempt, jobs.retried_after),
+served as (
+  insert into served (owner, priority, at) select owner, priority, queue_now() from claimed
+  on conflict (owner, priority) do update set at = excluded.at),
 attempted as (
-  insert into attempts (job, attempt, lease_number, worker) select id, attempt, lease_number, $1 from claimed),
+  insert into attempts (job, attempt, lease_number, worker, share) select id, attempt, lease_number, $1, $4 from claimed),
 told as (
   insert into events (job, type, data)
   select id, 'claimed', jsonb_build_object('attempt', attempt, 'worker', $1::text) from claimed)
@@ -112,6 +139,8 @@ select id as "id!", kind as "kind!", spec as "spec!", lease_number as "lease_num
 from claimed"#,
         worker,
         lease_seconds,
+        candidate.job.as_str(),
+        candidate.share.clamp(1e-6, 1.0),
     );
     let row = bounded(query.fetch_optional(&storage.pool)).await?;
     row.map(claim_of).transpose()

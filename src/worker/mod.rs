@@ -8,6 +8,7 @@ mod context;
 mod control;
 mod heartbeat;
 mod numerics;
+mod preempt;
 mod resolve;
 mod slot;
 mod watch;
@@ -107,6 +108,7 @@ struct Shared {
 pub struct WorkerHandle {
     shared: Arc<Shared>,
     claiming: JoinHandle<()>,
+    preempting: JoinHandle<()>,
     watching: JoinHandle<()>,
     heartbeat: heartbeat::Heartbeat,
 }
@@ -136,6 +138,7 @@ pub fn start(
     Ok(WorkerHandle {
         heartbeat: heartbeat::start(shared.clone())?,
         claiming: tokio::spawn(slot::claim_jobs(shared.clone())),
+        preempting: tokio::spawn(preempt::make_room(shared.clone())),
         watching: tokio::spawn(watch::keep_watch(shared.clone())),
         shared,
     })
@@ -162,6 +165,7 @@ impl WorkerHandle {
         for control in self.shared.controls.all() {
             control.give_up();
         }
+        let _ = self.preempting.await;
         let _ = self.watching.await;
         self.heartbeat.stop().await;
         ended

@@ -10,6 +10,10 @@ use crate::domain::ids::JobId;
 use crate::domain::job::{
     Attempt, Job, JobError, JobKind, JobResult, JobState, Priority, Progress, Waiting,
 };
+use crate::domain::queue::QueuedJob;
+use crate::domain::scheduling::line::Rules;
+use crate::domain::scheduling::snapshot::Snapshot;
+use crate::storage::queue::line;
 use crate::storage::{Error, Result, Storage, bounded};
 
 /// Which jobs a list shows.
@@ -84,22 +88,36 @@ pub async fn get(storage: &Storage, job: &JobId) -> Result<Job> {
     let query = shown!("get", "where id = $1", job.as_str());
     let row = bounded(query.fetch_optional(&storage.pool)).await?;
     let row = row.ok_or_else(|| Error::not_found("job", job))?;
-    let ahead = match row.state == "queued" {
-        true => Some(ahead_of(storage, job).await?),
+    let queue = match row.state == "queued" {
+        true => Some(line::expected(storage, LOOKED_AT).await?),
         false => None,
     };
-    job_of(row, ahead)
+    let mut job = job_of(row)?;
+    if let Some(queue) = queue {
+        tell_why(std::slice::from_mut(&mut job), &queue, storage.rules());
+    }
+    Ok(job)
 }
 
-async fn ahead_of(storage: &Storage, job: &JobId) -> Result<i64> {
-    let query = sqlx::query_scalar!(
-        r#"-- jobs::ahead
-select count(*) as "ahead!" from jobs one join jobs other on other.state = 'queued'
-  and (other.priority, other.queued_at, other.id) < (one.priority, one.queued_at, one.id)
-where one.id = $1 and one.state = 'queued'"#,
-        job.as_str()
-    );
-    bounded(query.fetch_one(&storage.pool)).await
+/// Jobs of each user and band among which a queued one is looked for.
+const LOOKED_AT: i64 = 256;
+
+/// Fills in why those of `jobs` that are in the line wait.
+fn tell_why(jobs: &mut [Job], queue: &Snapshot, rules: &Rules) {
+    let waiting = queue.waiting(rules).into_iter();
+    let mut waits: HashMap<JobId, QueuedJob> = waiting
+        .filter_map(|it| Some((it.job.clone()?, it)))
+        .collect();
+    for job in jobs {
+        if let Some(found) = waits.remove(&job.id) {
+            job.waiting = Some(Waiting {
+                reason: found.reason,
+                detail: found.detail,
+                since: found.since,
+                eta: found.start,
+            });
+        }
+    }
 }
 
 /// The newest jobs that `filter` lets through, at most `limit`.
@@ -126,40 +144,23 @@ order by created_at desc, id desc limit $7",
         i64::from(limit)
     );
     let rows = bounded(query.fetch_all(&storage.pool)).await?;
-    let queued = rows.iter().filter(|row| row.state == "queued");
-    let ahead = places(storage, queued.map(|row| row.id.as_str()).collect()).await?;
-    rows.into_iter()
-        .map(|row| {
-            let place = ahead.get(&row.id).copied();
-            job_of(row, place)
-        })
-        .collect()
+    let any = rows.iter().any(|row| row.state == "queued");
+    let mut jobs: Vec<Job> = rows.into_iter().map(job_of).collect::<Result<_>>()?;
+    if any {
+        let queue = line::expected(storage, LOOKED_AT).await?;
+        tell_why(&mut jobs, &queue, storage.rules());
+    }
+    Ok(jobs)
 }
 
 /// Those of `jobs` that exist, in no order; where they stand in the queue is not told.
 pub async fn several(storage: &Storage, jobs: &[&str]) -> Result<Vec<Job>> {
     let query = shown!("several", "where id = any($1)", jobs as _);
     let rows = bounded(query.fetch_all(&storage.pool)).await?;
-    rows.into_iter().map(|row| job_of(row, None)).collect()
+    rows.into_iter().map(job_of).collect()
 }
 
-/// How many queued jobs come before each of `jobs`.
-async fn places(storage: &Storage, jobs: Vec<&str>) -> Result<HashMap<String, i64>> {
-    if jobs.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let query = sqlx::query!(
-        r#"-- jobs::places
-select id as "id!", ahead as "ahead!" from (
-  select id, row_number() over (order by priority, queued_at, id) - 1 as ahead from jobs where state = 'queued') queue
-where id = any($1)"#,
-        jobs.as_slice() as _
-    );
-    let rows = bounded(query.fetch_all(&storage.pool)).await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.ahead)).collect())
-}
-
-fn job_of(row: JobRow, ahead: Option<i64>) -> Result<Job> {
+fn job_of(row: JobRow) -> Result<Job> {
     let state: JobState = word(row.state.clone())?;
     let runs = matches!(
         state,
@@ -169,7 +170,7 @@ fn job_of(row: JobRow, ahead: Option<i64>) -> Result<Job> {
         JobState::Pausing | JobState::Paused => {
             row.pause.clone().map(column::<Waiting>).transpose()?
         }
-        _ => waiting(&row, state, ahead),
+        _ => waiting(&row, state),
     };
     let progress = progress(&row, runs);
     Ok(Job {
@@ -201,7 +202,7 @@ fn job_of(row: JobRow, ahead: Option<i64>) -> Result<Job> {
     })
 }
 
-fn waiting(row: &JobRow, state: JobState, ahead: Option<i64>) -> Option<Waiting> {
+fn waiting(row: &JobRow, state: JobState) -> Option<Waiting> {
     let since = row.queued_at.unwrap_or(row.created_at);
     let reason = |reason: &str, detail: String, eta| {
         Some(Waiting {
@@ -214,19 +215,15 @@ fn waiting(row: &JobRow, state: JobState, ahead: Option<i64>) -> Option<Waiting>
     match state {
         JobState::Blocked => {
             let detail = format!("waits for {} to succeed", row.pending.join(", "));
-            reason("parents", detail, None)
+            reason("dependency", detail, None)
         }
         JobState::Queued if row.postponed => {
             let detail = "waits before another attempt, the last one having failed";
-            reason("slot", detail.into(), row.queued_at)
+            reason("backoff", detail.into(), row.queued_at)
         }
         JobState::Queued => {
-            let detail = match ahead {
-                None | Some(0) => "is the next to get a free slot".into(),
-                Some(1) => "1 job comes before it".into(),
-                Some(n) => format!("{n} jobs come before it"),
-            };
-            reason("slot", detail, None)
+            let detail = format!("more than {LOOKED_AT} jobs of its owner's own come first");
+            reason("slots", detail, None)
         }
         _ => None,
     }

@@ -49,7 +49,7 @@ async fn end(storage: &Storage, lease: &Lease, ending: Ending<'_>) -> Result<()>
 }
 
 /// The state that the job has now; none when no row was touched. What goes back to the queue while its owner wants a pause is
-/// paused instead.
+/// paused instead, and what is paused only to make room goes back to the queue.
 async fn write_end(
     connection: &mut PgConnection,
     lease: &Lease,
@@ -60,14 +60,16 @@ async fn write_end(
     let query = sqlx::query_scalar!(
         r#"-- queue::end
 with ended as (
-  update jobs set state = case when $3 = 'queued' and state = 'pausing' then 'paused' else $3 end, phase = null,
+  update jobs set state = case when $3 not in ('queued', 'paused') then $3
+      when state = 'pausing' and pause ->> 'reason' = 'preempted' and $9::text is null then 'queued'
+      when state = 'pausing' then 'paused' else $3 end, phase = null,
     lease_worker = null, lease_expires_at = null, updated_at = queue_now(),
     error = case when $3 in ('failed', 'cancelled') then $5::jsonb end,
     finished_at = case when $3 not in ('queued', 'paused') then queue_now() end,
     queued_at = coalesce(queue_now() + make_interval(secs => $6), queued_at),
     pause = case when $9::text is not null
         then jsonb_build_object('reason', $9::text, 'detail', $10::text, 'since', queue_now(), 'eta', null)
-      when state = 'pausing' and $3 in ('queued', 'paused') then pause end,
+      when state = 'pausing' and pause ->> 'reason' <> 'preempted' and $3 in ('queued', 'paused') then pause end,
     crashes_without_progress = greatest(crashes_without_progress - 1, 0)
   where id = $1 and lease_number = $2 and state = any($4)
   returning id, attempt, state, pause),
@@ -79,7 +81,9 @@ told as (
   select id, $8, jsonb_strip_nulls(jsonb_build_object('attempt', attempt, 'error', $5::jsonb)) from ended where $8 <> 'paused'
   union all
   select id, 'paused', jsonb_build_object('attempt', attempt, 'reason', pause ->> 'reason', 'detail', pause ->> 'detail')
-  from ended where state = 'paused')
+  from ended where state = 'paused'
+  union all
+  select id, 'preempted', jsonb_build_object('attempt', attempt) from ended where state = 'queued' and $8 = 'paused')
 select state as "state!" from ended"#,
         lease.job.as_str(),
         lease.number,
@@ -199,7 +203,8 @@ pub async fn finish_drained(storage: &Storage, lease: &Lease) -> Result<()> {
     end(storage, lease, ending).await
 }
 
-/// Pauses a job whose owner asked for it and whose state is kept; the attempt does not count.
+/// Pauses a job whose owner asked for it and whose state is kept, or puts one whose place was taken back to where it stood in the line;
+/// the attempt does not count.
 ///
 /// *Errors*: state changed when it is being cancelled; lease lost, also when nobody asked for a pause.
 pub async fn finish_paused(storage: &Storage, lease: &Lease) -> Result<()> {

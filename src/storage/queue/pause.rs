@@ -18,9 +18,9 @@ pub async fn request_pause(storage: &Storage, job: &JobId) -> Result<JobState> {
     let query = sqlx::query_scalar!(
         r#"-- queue::request_pause
 with asked as (
-  update jobs set updated_at = queue_now(), state = case when state = 'running' then 'pausing' else 'paused' end,
+  update jobs set updated_at = queue_now(), state = case when state = 'queued' then 'paused' else 'pausing' end,
     pause = jsonb_build_object('reason', $2::text, 'detail', $3::text, 'since', queue_now(), 'eta', null)
-  where id = $1 and state in ('queued', 'running')
+  where id = $1 and (state in ('queued', 'running') or state = 'pausing' and pause ->> 'reason' = 'preempted')
   returning id, state, pause),
 told as (
   insert into events (job, type, data)
@@ -37,6 +37,35 @@ select state from asked"#,
         }
         None => Err(refused(job, state_of(storage, job).await?, pause_remedy)),
     }
+}
+
+/// Asks the attempt of a running job to keep its state and stop, because `by`, a job of a higher band, is to have its place; it then
+/// waits in the line where it stood. False when it does not run any more.
+pub async fn preempt(storage: &Storage, job: &JobId, by: &JobId, owner: &str) -> Result<bool> {
+    let detail = format!(
+        "{by} of {owner}, which is of a higher band, takes its place; it goes on where it stopped when its turn comes again"
+    );
+    let query = sqlx::query_scalar!(
+        r#"-- queue::preempt
+with asked as (
+  update jobs set updated_at = queue_now(), state = 'pausing',
+    pause = jsonb_build_object('reason', 'preempted', 'detail', $2::text, 'since', queue_now(), 'eta', null)
+  where id = $1 and state = 'running'
+  returning id, pause),
+told as (
+  insert into events (job, type, data) select id, 'preempting', jsonb_build_object('by', $3::text) from asked)
+select id from asked"#,
+        job.as_str(),
+        detail,
+        by.as_str(),
+    );
+    let asked = bounded(query.fetch_optional(&storage.pool))
+        .await?
+        .is_some();
+    if asked {
+        storage.hints().ring_cancel();
+    }
+    Ok(asked)
 }
 
 /// Puts a paused job back into the queue; with `accept_numerics` it may go on under another fingerprint.

@@ -56,7 +56,8 @@ lost as materialized (
 swept as (
   update jobs set lease_worker = null, lease_expires_at = null, phase = null, updated_at = queue_now(),
     state = case when state = 'cancelling' then 'cancelled' when crashes_without_progress >= $2 then 'failed'
-      when state = 'pausing' then 'paused' else 'queued' end,
+      when state = 'pausing' and pause ->> 'reason' <> 'preempted' then 'paused' else 'queued' end,
+    pause = case when pause ->> 'reason' <> 'preempted' then pause end,
     finished_at = case when state = 'cancelling' or crashes_without_progress >= $2 then queue_now() end,
     error = case when state <> 'cancelling' and crashes_without_progress >= $2 then jsonb_build_object(
       'class', 'worker_lost', 'code', 'worker_lost', 'retryable', true, 'attempt', attempt, 'message',

@@ -3,4 +3,5 @@
 mod cluster;
 mod document;
 mod http;
+mod manners;
 mod sockets;

@@ -83,7 +83,7 @@ async fn a_paused_job_says_why_and_resume_takes_nothing_but_accept_numerics() {
     );
     let resumed = api.post(&path, &json!({"accept_numerics": true})).await;
     assert_eq!(resumed.status, StatusCode::ACCEPTED, "{}", resumed.body);
-    assert_eq!(resumed.body["waiting"]["reason"], "slot");
+    assert_eq!(resumed.body["waiting"]["reason"], "no_worker");
 }
 
 #[tokio::test]

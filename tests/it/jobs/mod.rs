@@ -4,6 +4,7 @@ pub mod api;
 mod following;
 mod going;
 mod latency;
+mod line;
 mod presets;
 
 use axum::body::Body;
@@ -29,7 +30,7 @@ async fn a_submitted_job_is_queued_shown_and_found_again() {
     let shown = api.get(&path).await;
     assert_eq!(shown.body, made.body);
     assert_eq!(shown.body["state"], "queued");
-    assert_eq!(shown.body["waiting"]["reason"], "slot");
+    assert_eq!(shown.body["waiting"]["reason"], "no_worker");
     assert_eq!(shown.body["tags"]["paper"], "fig-7");
     assert_eq!(shown.body["spec"]["optimizer"]["beta1"], 0.9);
     let events = api.get(&format!("{path}/events")).await;
@@ -122,7 +123,7 @@ async fn an_evaluation_waits_for_its_fine_tune_and_has_its_result_named() {
     let made = api.post("/v1/jobs", &body).await;
     assert_eq!(made.status, StatusCode::ACCEPTED, "{}", made.body);
     assert_eq!(made.body["state"], "blocked");
-    assert_eq!(made.body["waiting"]["reason"], "parents");
+    assert_eq!(made.body["waiting"]["reason"], "dependency");
     assert!(
         made.body["waiting"]["detail"]
             .as_str()
@@ -213,7 +214,7 @@ async fn a_list_is_walked_by_its_cursor_and_filtered() {
     let last = api.get("/v1/jobs?state=queued&limit=1").await.body;
     assert_eq!(
         last["data"][0]["waiting"]["detail"],
-        "3 jobs come before it"
+        "3 jobs of its owner's own come first"
     );
 }
 

@@ -369,7 +369,8 @@ fn threaded(bench: &Bench, threads: u32) -> (WorkerHandle, mpsc::Receiver<u32>) 
     let clock = Arc::new(SystemClock::start());
     let (told, under) = mpsc::channel();
     let worker = start_with(config, &bench.storage, clock, move |_, context| {
-        told.send(context.settings().threads_per_attempt).unwrap();
+        // Only the first attempt is listened to.
+        let _ = told.send(context.settings().threads_per_attempt);
         run_until_stopped(context)
     });
     (worker, under)

@@ -15,7 +15,7 @@ fn remedy<T: std::fmt::Debug>(answer: Result<T, Error>) -> (&'static str, &'stat
 }
 
 impl Bench {
-    async fn waits_for(&self, job: &JobId) -> String {
+    pub async fn waits_for(&self, job: &JobId) -> String {
         let waiting = jobs::get(&self.storage, job).await.unwrap().waiting;
         waiting.expect("a reason").reason
     }
@@ -52,10 +52,10 @@ async fn a_pause_stops_what_waits_at_once_and_asks_what_runs() {
     assert_eq!(bench.state(&running).await, "paused");
     assert_eq!(bench.crashes(&running).await, 0);
     assert_eq!(bench.outcomes(&running).await, ["paused"]);
-    for job in [&running, &queued] {
+    for (job, reason) in [(&running, "no_worker"), (&queued, "slots")] {
         queue::request_resume(&storage, job, false).await.unwrap();
         assert_eq!(bench.state(job).await, "queued");
-        assert_eq!(bench.waits_for(job).await, "slot");
+        assert_eq!(bench.waits_for(job).await, reason);
         let (state, _) = remedy(queue::request_resume(&storage, job, false).await);
         assert_eq!(state, "queued");
     }

@@ -3,11 +3,13 @@
 mod attempts;
 mod claims;
 mod ends;
+mod fairness;
 mod fakes;
 mod going;
 mod inputs;
 mod latency;
 mod outage;
+mod preemption;
 mod records;
 mod retention;
 mod sweeps;

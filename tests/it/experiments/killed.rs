@@ -11,10 +11,8 @@ use crate::support::database;
 
 /// Kills where `EXPERIMENT_KILLS` does not say.
 const KILLS: usize = 4;
-/// Each life is killed so long after an attempt began in it.
-const WORKING: u64 = 1_200_000;
-/// Each third one so long after the process began.
-const STARTING: u64 = 2_500_000;
+/// Of the arm, at least.
+const SEEDS: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(10);
 
@@ -31,10 +29,9 @@ fn settings() -> Vec<(&'static str, String)> {
     .into()
 }
 
-/// Long enough for the kills: as many seeds as they need.
 fn experiment(kills: usize) -> Value {
     let mut spec = spec();
-    let seeds: Vec<usize> = (0..1 + kills / 4).collect();
+    let seeds: Vec<usize> = (0..SEEDS.max(1 + kills / 4)).collect();
     spec["arms"][0]["seeds"] = json!(seeds);
     spec["arms"][0]["protocol"]["length"] = json!({"steps": 60});
     spec["arms"][0]["protocol"]["checkpoints"] = json!({"every": 10});
@@ -72,10 +69,21 @@ fn draw(state: &mut u64, bound: u64) -> u64 {
     (*state >> 33) % bound
 }
 
+/// How long things take on this machine, from which the kills' waits follow: waits fixed in seconds end behind the experiment
+/// where it is faster.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// From a process's begin to its listening.
+    start: Duration,
+    /// Of the experiment, undisturbed, for each kill and what comes after the last.
+    share: Duration,
+}
+
 /// What kills are aimed by: a server that begins cannot be asked.
 struct Aim {
     sql: PgConnection,
     state: u64,
+    pace: Pace,
 }
 
 impl Aim {
@@ -90,7 +98,8 @@ impl Aim {
             .unwrap()
     }
 
-    async fn wait(&mut self, bound: u64) {
+    async fn wait(&mut self, bound: Duration) {
+        let bound = bound.as_micros().max(1) as u64;
         let wait = Duration::from_micros(draw(&mut self.state, bound));
         tokio::time::sleep(wait).await;
     }
@@ -103,15 +112,16 @@ impl Aim {
         }
     }
 
-    /// Waits for the instant of a kill of a life that has just begun. A job whose server dies thrice in a row before anything was
+    /// Waits for the instant of a kill of a life that has just begun: each third falls after the process began, perhaps before it
+    /// listens, the others after an attempt did. A job whose server dies thrice in a row before anything was
     /// recorded is given up, and rightly so: the third such life is spared until something is.
     async fn instant(&mut self, kill: usize, before: i64) {
         if kill % 3 == 2 {
-            return self.wait(STARTING).await;
+            return self.wait(self.pace.start + self.pace.share).await;
         }
         self.until(|(attempts, open, _)| attempts > before || open == 0)
             .await;
-        self.wait(WORKING).await;
+        self.wait(self.pace.share).await;
         if self.standing().await.2 > 1 {
             self.until(|(_, open, crashes)| crashes == 0 || open == 0)
                 .await;
@@ -125,17 +135,28 @@ async fn report(server: &Server, id: &str) -> Value {
     timeless(&get(server, &format!("/v1/experiments/{id}/report")).await)
 }
 
+/// The report of the experiment whose server is left alone, and how long that took.
+async fn undisturbed(body: &Value, kills: usize) -> (Value, Pace) {
+    let (database, folder) = (database().await, tempfile::tempdir().unwrap());
+    let began = Instant::now();
+    let server = Server::start_set(&database, folder.path(), &settings()).await;
+    let start = began.elapsed();
+    assets(&server).await;
+    let began = Instant::now();
+    let posted = post(&server, "/v1/experiments", body).await;
+    let expected = report(&server, posted["id"].as_str().unwrap()).await;
+    let share = began.elapsed() / (kills as u32 + 1);
+    server.kill();
+    (expected, Pace { start, share })
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_random_instants_an_experiment_ends_with_the_report_of_one_that_was_left_alone() {
     let kills = std::env::var("EXPERIMENT_KILLS").ok();
     let kills = kills.map_or(KILLS, |text| text.parse().unwrap());
     let body = experiment(kills);
-    let (database_of_one, folder) = (database().await, tempfile::tempdir().unwrap());
-    let server = Server::start_set(&database_of_one, folder.path(), &settings()).await;
-    assets(&server).await;
-    let posted = post(&server, "/v1/experiments", &body).await;
-    let expected = report(&server, posted["id"].as_str().unwrap()).await;
-    server.kill();
+    let (expected, pace) = undisturbed(&body, kills).await;
+    println!("{pace:?}");
 
     let seed = std::env::var("KILL_SEED")
         .ok()
@@ -146,21 +167,31 @@ async fn killed_at_random_instants_an_experiment_ends_with_the_report_of_one_tha
     let server = Server::start_set(&database, folder.path(), &settings()).await;
     assets(&server).await;
     let sql = PgConnection::connect(&database.url()).await.unwrap();
-    let mut aim = Aim { sql, state: seed };
+    let state = seed;
+    let mut aim = Aim { sql, state, pace };
     let before = aim.standing().await.0;
     let posted = post(&server, "/v1/experiments", &body).await;
     let id = posted["id"].as_str().unwrap();
     aim.instant(0, before).await;
     server.kill();
-    for kill in 1..kills {
+    let mut hits = 1;
+    while hits < kills {
         let before = aim.standing().await.0;
         let life = Server::spawn(&database, folder.path(), &settings());
-        aim.instant(kill, before).await;
+        aim.instant(hits, before).await;
         drop(life);
         let (attempts, open, crashes) = aim.standing().await;
-        println!("kill {kill}: {attempts} attempts, {open} jobs open, {crashes} crashes in a row");
-        assert!(open > 0, "KILL_SEED={seed}: kill {kill} came too late");
+        println!("kill {hits}: {attempts} attempts, {open} jobs open, {crashes} crashes in a row");
+        if open == 0 {
+            break;
+        }
+        hits += 1;
     }
+    // a machine whose neighbours fell silent may be over before the last
+    assert!(
+        hits > kills / 2,
+        "KILL_SEED={seed}: {hits} of {kills} kills came in time, {pace:?}"
+    );
     let server = Server::start_set(&database, folder.path(), &settings()).await;
     assert_eq!(report(&server, id).await, expected, "KILL_SEED={seed}");
 }
